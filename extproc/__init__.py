@@ -1,0 +1,58 @@
+"""What a policy author may import, and nothing else. Everything is loaded when it is first asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from extproc.config.settings import Cel, Duration, File, HeaderName, LimitRate, Name, Settings, Size
+    from extproc.core.api_key import digest, is_well_formed
+    from extproc.core.choice import choose
+    from extproc.core.decision import CONTINUE, Continue, Decision, HeaderEdits, LocalReply, refusal
+    from extproc.core.errors import CouldNotDecide, InvalidMutation
+    from extproc.core.headers import Headers
+    from extproc.core.limits import Charge, Counter, CounterState, Hit, Limit, Per, address_subject
+    from extproc.core.message import Consumer, Request, Response
+    from extproc.core.names import MODEL_VERSION
+    from extproc.core.policy import Authenticator, Context, Phase, Policy
+    from extproc.core.ports import Clock, CounterStore, Expression, KeySet, KeyStore, Ports, VerificationKey
+    from extproc.core.rate_limit import rate_limit_headers, rate_limited
+    from extproc.core.specs import ChooseSpec, LimitSpec
+    from extproc.core.strict_json import loads_strictly
+    from extproc.core.variables import variables
+
+HOMES = {
+    "extproc.config.settings": ("Cel", "Duration", "File", "HeaderName", "LimitRate", "Name", "Settings", "Size"),
+    "extproc.core.api_key": ("digest", "is_well_formed"),
+    "extproc.core.choice": ("choose",),
+    "extproc.core.decision": ("CONTINUE", "Continue", "Decision", "HeaderEdits", "LocalReply", "refusal"),
+    "extproc.core.errors": ("CouldNotDecide", "InvalidMutation"),
+    "extproc.core.headers": ("Headers",),
+    "extproc.core.limits": ("Charge", "Counter", "CounterState", "Hit", "Limit", "Per", "address_subject"),
+    "extproc.core.message": ("Consumer", "Request", "Response"),
+    "extproc.core.names": ("MODEL_VERSION",),
+    "extproc.core.policy": ("Authenticator", "Context", "Phase", "Policy"),
+    "extproc.core.ports": ("Clock", "CounterStore", "Expression", "KeySet", "KeyStore", "Ports", "VerificationKey"),
+    "extproc.core.rate_limit": ("rate_limit_headers", "rate_limited"),
+    "extproc.core.specs": ("ChooseSpec", "LimitSpec"),
+    "extproc.core.strict_json": ("loads_strictly",),
+    "extproc.core.variables": ("variables",),
+}
+_HOME_OF = {name: module for module, names in HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - held sorted by a test, plainly
+    "Authenticator", "CONTINUE", "Cel", "Charge", "ChooseSpec", "Clock", "Consumer", "Context", "Continue",
+    "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision", "Duration", "Expression", "File",
+    "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "KeySet", "KeyStore", "Limit", "LimitRate",
+    "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Per", "Phase", "Policy", "Ports", "Request", "Response",
+    "Settings", "Size", "VerificationKey", "address_subject", "choose", "digest", "is_well_formed",
+    "loads_strictly", "rate_limit_headers", "rate_limited", "refusal", "variables",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: `extproc --help` must not pay for pydantic."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'extproc' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)

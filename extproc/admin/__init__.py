@@ -1,0 +1,1 @@
+"""What an operator asks the sidecar itself, over HTTP on its own address."""

@@ -1,0 +1,50 @@
+"""Routes of the admin address. Health is for anybody, everything else for the bearer of the admin token."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Facts(Protocol):
+    """What the admin address tells; the composition root knows it."""
+
+    def ready(self) -> bool: ...
+
+    def plan(self) -> dict[str, object]: ...
+
+
+def application(facts: Facts, token: str | None) -> Starlette:
+    """Without a token, nothing but health is answered."""
+
+    async def healthz(request: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def readyz(request: Request) -> Response:
+        ready = facts.ready()
+        return JSONResponse({"status": "ready" if ready else "not ready"}, status_code=200 if ready else 503)
+
+    async def plan(request: Request) -> Response:
+        return JSONResponse(facts.plan())
+
+    return Starlette(
+        routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/plan", _for_bearer(token, plan))]
+    )
+
+
+def _for_bearer(token: str | None, endpoint: Endpoint) -> Endpoint:
+    async def guarded(request: Request) -> Response:
+        given = request.headers.get("authorization", "")
+        if not token or not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+            return JSONResponse({"reason": "no_admin_token"}, 401, headers={"www-authenticate": "Bearer"})
+        return await endpoint(request)
+
+    return guarded

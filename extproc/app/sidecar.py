@@ -1,0 +1,136 @@
+"""The sidecar as one process: a file in, the three services and the admin address out, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from extproc import plugins
+from extproc.admin.application import application
+from extproc.app.assemble import assemble
+from extproc.app.clock import SystemClock
+from extproc.app.ports import listen
+from extproc.config.expressions import compile_expression
+from extproc.config.load import Loaded, load
+from extproc.core.gateway import Gateway
+from extproc.core.names import sidecar_sockets
+from extproc.core.ports import KeyStore, Ports
+from extproc.core.problems import Problem
+from extproc.plan.compile import compile_plan
+from extproc.plan.model import Endpoint, Plan
+from extproc.services.ext_authz import ExtAuthz
+from extproc.services.ext_proc import ExtProc
+from extproc.services.ratelimit import RateLimit
+from extproc.services.server import Server, SocketInUse, is_live
+from extproc.stores.jwks import FileKeySets
+from extproc.stores.keys import FileKeys, NoKeys
+from extproc.stores.memory import MemoryCounters
+from extproc.telemetry import JsonRecorder
+
+ADMIN_TOKEN: Final = "EXTPROC_ADMIN_TOKEN"  # noqa: S105 - the variable's name
+GRACE: Final = 2.0
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def read_plan(file: Path, environment: Mapping[str, str], text: str | None = None) -> tuple[Loaded, Plan]:
+    """Load and compile. Raises InvalidConfig with every problem."""
+    loaded = load(file, environment, plugins.settings_of_kinds(), text)
+    return loaded, compile_plan(loaded, plugins.POLICIES)
+
+
+def build_gateway(loaded: Loaded, plan: Plan) -> tuple[Gateway, Ports]:
+    """Everything but sockets. Raises InvalidConfig."""
+    clock = SystemClock()
+    problems: list[Problem] = []
+    keys: KeyStore = NoKeys()
+    try:
+        keys = FileKeys.read(Path(plan.sidecar.keys)) if plan.sidecar.keys else keys
+    except ValueError as error:
+        problems.append(loaded.problem(("sidecar", "stores", "keys"), str(error)))
+    ports = Ports(clock, MemoryCounters(clock), keys, FileKeySets(), compile_expression)
+    return assemble(plan, ports, loaded, problems), ports
+
+
+class Sidecar:
+    """One worker. `ready` is what /readyz says."""
+
+    def __init__(self, loaded: Loaded, plan: Plan) -> None:
+        self._plan = plan
+        self._gateway, ports = build_gateway(loaded, plan)
+        self._recorder = JsonRecorder(ports.clock)
+        self._ready = False
+        services = (
+            ExtAuthz(self._current, ports.clock, self._recorder),
+            RateLimit(self._current, ports.counters, ports.clock, self._recorder),
+            ExtProc(self._current, ports.clock, self._recorder),
+        )
+        self._server = Server(free_slot(plan), [service.handler() for service in services])
+
+    def _current(self) -> Gateway:
+        return self._gateway
+
+    def ready(self) -> bool:
+        return self._ready
+
+    def plan(self) -> dict[str, object]:
+        routes = [{"name": route.name, "calls": route.placement.calls} for route in self._plan.routes]
+        return {"revision": self._plan.revision, "routes": routes}
+
+    async def run(self) -> None:
+        """Serve until a signal. Raises OSError or SocketInUse where an address or socket cannot be had."""
+        stopping = _signalled()
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(_admin(self._plan.sidecar.admin, self))
+            await self._server.start()
+            stack.push_async_callback(self._server.stop, GRACE)
+            await self._server.serve()
+            self._ready = True
+            self._recorder.event("ready", revision=self._plan.revision, routes=len(self._plan.routes))
+            await stopping.wait()
+            self._ready = False
+            self._recorder.event("stopping")
+
+
+def free_slot(plan: Plan) -> str:
+    """The worker's first slot. A second sidecar beside a live one would count every limit a second time."""
+    slots = sidecar_sockets(plan.sidecar.folder, plan.sidecar.workers)
+    live = next((slot for slot in slots if is_live(slot)), None)
+    if live is not None:
+        raise SocketInUse(f"another sidecar serves {live}; its counters are in its memory, so it cannot be joined")
+    return slots[0]
+
+
+def _signalled() -> asyncio.Event:
+    """Set by the first signal. Handlers are installed by hand: a background job starts with SIGINT ignored."""
+    stopping = asyncio.Event()
+    for number in SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
+
+
+class _Uvicorn(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The process has its own handlers; uvicorn's would replace them."""
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _admin(address: Endpoint, sidecar: Sidecar) -> AsyncIterator[None]:
+    listening = listen(address)
+    token = os.environ.get(ADMIN_TOKEN)  # noqa: TID251 - the composition root's to read
+    config = uvicorn.Config(application(sidecar, token), log_config=None, access_log=False, lifespan="off")
+    server = _Uvicorn(config)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve(sockets=[listening]))
+        try:
+            yield
+        finally:
+            server.should_exit = True

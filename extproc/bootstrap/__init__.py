@@ -1,0 +1,1 @@
+"""Plan -> Envoy's own configuration, typed with Envoy's own messages."""

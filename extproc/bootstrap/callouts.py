@@ -1,0 +1,101 @@
+"""The three filters that call the sidecar. Deadlines and failure modes are written: Envoy's defaults are not safe."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from betterproto2 import Message
+from envoy_data_plane.envoy.config.common.mutation_rules import v3 as mutation_rules
+from envoy_data_plane.envoy.config.core import v3 as core
+from envoy_data_plane.envoy.config.ratelimit import v3 as ratelimit_service
+from envoy_data_plane.envoy.extensions.filters.http.ext_authz import v3 as authz
+from envoy_data_plane.envoy.extensions.filters.http.ext_proc import v3 as proc
+from envoy_data_plane.envoy.extensions.filters.http.ratelimit import v3 as rls
+
+from extproc.bootstrap.sidecar import UNAVAILABLE, call
+from extproc.core.decision import MAX_REPLY_BODY
+from extproc.core.names import ANSWER_ATTRIBUTE, DECISION_NAMESPACE, DOMAIN, REVISION, ROUTE, ROUTE_ATTRIBUTE
+from extproc.plan.model import Plan, RoutePlan, ToModel
+
+# What ext_proc's stream is told about the exchange: enough for expressions, without a message of its own for it.
+ATTRIBUTES: Final = (
+    ROUTE_ATTRIBUTE, ANSWER_ATTRIBUTE, "request.id", "request.method", "request.path", "request.host", "request.scheme",
+    "source.address",
+)  # fmt: skip
+Mode = proc.ProcessingModeHeaderSendMode
+BodyMode = proc.ProcessingModeBodySendMode
+
+
+def ext_authz(plan: Plan) -> Message:
+    return authz.ExtAuthz(
+        grpc_service=call(plan.sidecar.timeout),
+        transport_api_version=core.ApiVersion.V3,
+        failure_mode_allow=False,
+        status_on_error=UNAVAILABLE,
+        # Needed where the answer chooses the cluster: without it a `cluster_header` route is 503. Filter-wide, so no
+        # policy may set what a route matches on: core.decision refuses host and our own headers, config the matches.
+        clear_route_cache=any(isinstance(route.target, ToModel) for route in plan.routes),
+        validate_mutations=True,
+        deny_at_disable=core.RuntimeFeatureFlag(default_value=True, runtime_key="extproc.deny_at_disable"),
+        encode_raw_headers=True,
+        decoder_header_mutation_rules=mutation_rules.HeaderMutationRules(
+            allow_all_routing=False, allow_envoy=False, disallow_system=True, disallow_is_error=True
+        ),
+        max_denied_response_body_bytes=MAX_REPLY_BODY,
+    )
+
+
+def ext_authz_route(plan: Plan, route: RoutePlan | None) -> Message:
+    if route is None or not route.placement.fused:
+        return authz.ExtAuthzPerRoute(disabled=True)
+    stamped = {ROUTE: route.name, REVISION: plan.revision}
+    return authz.ExtAuthzPerRoute(
+        check_settings=authz.CheckSettings(context_extensions=stamped, disable_request_body_buffering=True)
+    )
+
+
+def ratelimit(plan: Plan) -> Message:
+    """The default deadline is 20 ms and the default failure mode admits: rate_limit.proto."""
+    return rls.RateLimit(
+        domain=DOMAIN,
+        timeout=call(plan.sidecar.timeout).timeout,
+        failure_mode_deny=True,
+        status_on_error=UNAVAILABLE,
+        disable_x_envoy_ratelimited_header=True,
+        rate_limit_service=ratelimit_service.RateLimitServiceConfig(
+            grpc_service=call(plan.sidecar.timeout), transport_api_version=core.ApiVersion.V3
+        ),
+    )
+
+
+def ext_proc(plan: Plan) -> Message:
+    return proc.ExternalProcessor(
+        grpc_service=call(plan.sidecar.timeout),
+        failure_mode_allow=False,
+        status_on_error=UNAVAILABLE,
+        processing_mode=_mode(show_body=False),
+        response_attributes=list(ATTRIBUTES),
+        message_timeout=call(plan.sidecar.timeout).timeout,
+        metadata_options=proc.MetadataOptions(
+            forwarding_namespaces=proc.MetadataOptionsMetadataNamespaces(untyped=[DECISION_NAMESPACE])
+        ),
+        allow_mode_override=False,
+    )
+
+
+def ext_proc_route(plan: Plan, route: RoutePlan | None) -> Message | None:
+    """The filter is disabled unless a route has a say; the least mode that shows its policies what they need."""
+    if route is None or not route.placement.edits:
+        return None
+    return proc.ExtProcPerRoute(overrides=proc.ExtProcOverrides(processing_mode=_mode(route.placement.edits_body)))
+
+
+def _mode(show_body: bool) -> proc.ProcessingMode:
+    return proc.ProcessingMode(
+        request_header_mode=Mode.SKIP,
+        response_header_mode=Mode.SEND,
+        request_body_mode=BodyMode.NONE,
+        response_body_mode=BodyMode.BUFFERED if show_body else BodyMode.NONE,
+        request_trailer_mode=Mode.SKIP,
+        response_trailer_mode=Mode.SKIP,
+    )

@@ -1,0 +1,67 @@
+"""One cluster per upstream."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from envoy_data_plane.envoy.config.cluster import v3 as cluster
+from envoy_data_plane.envoy.config.core import v3 as core
+from envoy_data_plane.envoy.config.endpoint import v3 as endpoint
+
+from extproc.bootstrap.names import BUFFER_LIMIT, seconds
+from extproc.core.names import upstream_cluster
+from extproc.plan.model import Discovery, Endpoint, UpstreamPlan
+
+DISCOVERY: Final = {
+    Discovery.STATIC: cluster.ClusterDiscoveryType.STATIC,
+    Discovery.STRICT_DNS: cluster.ClusterDiscoveryType.STRICT_DNS,
+    Discovery.LOGICAL_DNS: cluster.ClusterDiscoveryType.LOGICAL_DNS,
+}
+BALANCE: Final = {
+    "round_robin": cluster.ClusterLbPolicy.ROUND_ROBIN,
+    "least_request": cluster.ClusterLbPolicy.LEAST_REQUEST,
+    "random": cluster.ClusterLbPolicy.RANDOM,
+}
+
+
+def upstream(plan: UpstreamPlan) -> cluster.Cluster:
+    name = upstream_cluster(plan.name)
+    return cluster.Cluster(
+        name=name,
+        type=DISCOVERY[plan.discovery],
+        dns_lookup_family=cluster.ClusterDnsLookupFamily.ALL,
+        connect_timeout=seconds(plan.connect_timeout),
+        per_connection_buffer_limit_bytes=BUFFER_LIMIT,
+        lb_policy=BALANCE[plan.balance],
+        load_assignment=endpoint.ClusterLoadAssignment(
+            cluster_name=name,
+            endpoints=[endpoint.LocalityLbEndpoints(lb_endpoints=[_endpoint(item) for item in plan.endpoints])],
+        ),
+        health_checks=[_health_check(plan.health_check)] if plan.health_check else [],
+        outlier_detection=_outliers() if plan.outlier_detection else None,
+    )
+
+
+def socket_address(item: Endpoint) -> core.Address:
+    return core.Address(socket_address=core.SocketAddress(address=item.host, port_value=item.port))
+
+
+def _endpoint(item: Endpoint) -> endpoint.LbEndpoint:
+    return endpoint.LbEndpoint(endpoint=endpoint.Endpoint(address=socket_address(item)))
+
+
+def _health_check(path: str) -> core.HealthCheck:
+    return core.HealthCheck(
+        timeout=seconds(1),
+        interval=seconds(2),
+        no_traffic_interval=seconds(2),
+        unhealthy_threshold=2,
+        healthy_threshold=1,
+        http_health_check=core.HealthCheckHttpHealthCheck(path=path),
+    )
+
+
+def _outliers() -> cluster.OutlierDetection:
+    return cluster.OutlierDetection(
+        consecutive_5xx=5, interval=seconds(5), base_ejection_time=seconds(15), max_ejection_percent=50
+    )

@@ -1,0 +1,33 @@
+"""Names that only Envoy's side of the configuration uses."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from betterproto2 import Message
+from envoy_data_plane.google.protobuf import Any as AnyMessage
+
+SIDECAR_CLUSTER: Final = "extproc.sidecar"
+NO_ROUTE: Final = "extproc.no-route"
+
+HEADER_MUTATION: Final = "envoy.filters.http.header_mutation"
+BUFFER: Final = "envoy.filters.http.buffer"
+RBAC: Final = "envoy.filters.http.rbac"
+EXT_AUTHZ: Final = "envoy.filters.http.ext_authz"
+RATELIMIT: Final = "envoy.filters.http.ratelimit"
+EXT_PROC: Final = "envoy.filters.http.ext_proc"
+ROUTER: Final = "envoy.filters.http.router"
+
+MAX_RESPONSE_EDIT: Final = 1024 * 1024  # what a buffered response may have; the sidecar's gRPC limit is 4 MiB
+BUFFER_LIMIT: Final = (
+    32 * 1024
+)  # edge best practice: https://www.envoyproxy.io/docs/envoy/latest/configuration/best_practices/edge
+
+
+def seconds(value: float) -> timedelta:
+    return timedelta(seconds=value)
+
+
+def packed(message: Message) -> AnyMessage:
+    return AnyMessage.pack(message)

@@ -1,0 +1,206 @@
+"""The Plan's routes as Envoy's: virtual hosts by domain, in each of them the routes in the operator's order."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+from envoy_data_plane.envoy.config.route import v3 as route
+from envoy_data_plane.envoy.extensions.retry.host.previous_hosts import v3 as previous_hosts
+from envoy_data_plane.envoy.type.matcher import v3 as matcher
+
+from extproc.bootstrap.filters import route_filters
+from extproc.bootstrap.names import NO_ROUTE, packed, seconds
+from extproc.core.limits import IPV6_SITE_PREFIX, Limit, Per
+from extproc.core.names import CLUSTER_HEADER, LIMIT, REVISION, ROUTE, upstream_cluster
+from extproc.plan.model import (
+    FieldMatch,
+    MatchPlan,
+    Plan,
+    RoutePlan,
+    ToModel,
+    ToRedirect,
+    ToUpstream,
+    UpstreamPlan,
+    ValueRule,
+)
+
+STREAM_IDLE: Final = 300.0
+# Safe for every method: none of them can be after the upstream began to act on the request.
+RETRY_ON: Final = "connect-failure,refused-stream,reset-before-request"
+REDIRECTS: Final = {
+    301: route.RedirectActionRedirectResponseCode.MOVED_PERMANENTLY,
+    302: route.RedirectActionRedirectResponseCode.FOUND,
+    303: route.RedirectActionRedirectResponseCode.SEE_OTHER,
+    307: route.RedirectActionRedirectResponseCode.TEMPORARY_REDIRECT,
+    308: route.RedirectActionRedirectResponseCode.PERMANENT_REDIRECT,
+}
+
+
+def route_configuration(plan: Plan) -> route.RouteConfiguration:
+    domains = [*sorted({host for item in plan.routes for host in item.match.hosts}), "*"]
+    return route.RouteConfiguration(
+        name="extproc",
+        virtual_hosts=[_virtual_host(plan, domain) for domain in domains],
+        validate_clusters=True,
+    )
+
+
+def _virtual_host(plan: Plan, domain: str) -> route.VirtualHost:
+    """Envoy picks the one closest domain and looks nowhere else, so each gets every route that serves it."""
+    served = [_route(plan, item) for item in plan.routes if serves(item.match, domain)]
+    return route.VirtualHost(name=domain, domains=[domain], routes=[*served, _no_route(plan)])
+
+
+def serves(match: MatchPlan, domain: str) -> bool:
+    """Whether a route's hosts cover all that a domain (a name, `*.name` or `*`) stands for."""
+    return not match.hosts or any(_covers(host, domain) for host in match.hosts)
+
+
+def _covers(host: str, domain: str) -> bool:
+    return host == domain or (host.startswith("*.") and domain.endswith(host[1:]))
+
+
+def _no_route(plan: Plan) -> route.Route:
+    """Without it a request that matches nothing would be called about, and refused as closed rather than unknown."""
+    return route.Route(
+        name=NO_ROUTE,
+        match=route.RouteMatch(prefix="/"),
+        direct_response=route.DirectResponseAction(status=404),
+        typed_per_filter_config={name: packed(config) for name, config in route_filters(plan, None).items()},
+    )
+
+
+def _route(plan: Plan, item: RoutePlan) -> route.Route:
+    result = route.Route(
+        name=item.name,
+        match=_match(item.match),
+        typed_per_filter_config={name: packed(config) for name, config in route_filters(plan, item).items()},
+    )
+    if isinstance(item.target, ToRedirect):
+        result.redirect = _redirect(item.match, item.target)
+        return result
+    result.route = _action(plan, item)
+    removed = [CLUSTER_HEADER] if isinstance(item.target, ToModel) else []
+    # An edited answer must arrive as plain text: ext_proc shows bodies as they are encoded.
+    result.request_headers_to_remove = [*removed, "accept-encoding"] if item.placement.edits_body else removed
+    return result
+
+
+def _action(plan: Plan, item: RoutePlan) -> route.RouteAction:
+    upstreams = [plan.upstreams[name] for name in _upstreams(plan, item)]
+    action = route.RouteAction(
+        timeout=seconds(0 if item.stream else _timeout(item, upstreams)),
+        retry_policy=_retries(upstreams),
+        rate_limits=[_rate_limit(plan, item, limit) for limit in item.placement.descriptors],
+    )
+    if item.stream:
+        action.idle_timeout = seconds(STREAM_IDLE)
+    if isinstance(item.target, ToModel):
+        action.cluster_header = CLUSTER_HEADER
+    elif isinstance(item.target, ToUpstream):
+        action.cluster = upstream_cluster(item.target.upstream)
+    return action
+
+
+def _upstreams(plan: Plan, item: RoutePlan) -> tuple[str, ...]:
+    if isinstance(item.target, ToModel):
+        return plan.models[item.target.model].upstreams
+    return (item.target.upstream,) if isinstance(item.target, ToUpstream) else ()
+
+
+def _timeout(item: RoutePlan, upstreams: list[UpstreamPlan]) -> float:
+    """The route's whole time; without retries, an upstream's own shorter one is the whole time too."""
+    tried_once = [upstream.timeout for upstream in upstreams if upstream.timeout is not None and not upstream.retries]
+    return min([item.timeout, max(tried_once)]) if len(tried_once) == len(upstreams) else item.timeout
+
+
+def _retries(upstreams: list[UpstreamPlan]) -> route.RetryPolicy | None:
+    """Of several versions the most cautious: the fewest retries, the longest time for each."""
+    retries = min(upstream.retries for upstream in upstreams)
+    if retries == 0:
+        return None
+    timeouts = [upstream.timeout for upstream in upstreams]
+    longest = max((timeout for timeout in timeouts if timeout is not None), default=None)
+    return route.RetryPolicy(
+        retry_on=RETRY_ON,
+        num_retries=retries,
+        per_try_timeout=None if longest is None or None in timeouts else seconds(longest),
+        retry_host_predicate=[
+            route.RetryPolicyRetryHostPredicate(
+                name="envoy.retry_host_predicates.previous_hosts",
+                typed_config=packed(previous_hosts.PreviousHostsPredicate()),
+            )
+        ],
+        host_selection_retry_max_attempts=3,
+    )
+
+
+def _rate_limit(plan: Plan, item: RoutePlan, limit: Limit) -> route.RateLimit:
+    """Constants first: an action that yields nothing drops the whole descriptor, and with it the limit."""
+    constants = {ROUTE: item.name, LIMIT: limit.name, REVISION: plan.revision}
+    actions = [
+        route.RateLimitAction(generic_key=route.RateLimitActionGenericKey(descriptor_key=key, descriptor_value=value))
+        for key, value in constants.items()
+    ]
+    if limit.per is Per.ADDRESS:
+        masked = route.RateLimitActionMaskedRemoteAddress(v4_prefix_mask_len=32, v6_prefix_mask_len=IPV6_SITE_PREFIX)
+        actions.append(route.RateLimitAction(masked_remote_address=masked))
+    return route.RateLimit(actions=actions)
+
+
+def _match(match: MatchPlan) -> route.RouteMatch:
+    result = route.RouteMatch(
+        headers=[*_methods(match), *(_header(item) for item in match.headers)],
+        query_parameters=[_query(item) for item in match.query],
+    )
+    if match.path is not None:
+        result.path = match.path
+    elif match.path_prefix is not None and match.path_prefix.endswith("/"):
+        result.prefix = match.path_prefix
+    else:
+        result.path_separated_prefix = match.path_prefix
+    return result
+
+
+def _methods(match: MatchPlan) -> list[route.HeaderMatcher]:
+    if not match.methods:
+        return []
+    pattern = matcher.RegexMatcher(regex="|".join(match.methods))
+    return [route.HeaderMatcher(name=":method", string_match=matcher.StringMatcher(safe_regex=pattern))]
+
+
+def _header(item: FieldMatch) -> route.HeaderMatcher:
+    if item.rule is ValueRule.PRESENT:
+        return route.HeaderMatcher(name=item.name, present_match=True)
+    return route.HeaderMatcher(name=item.name, string_match=_text(item))
+
+
+def _query(item: FieldMatch) -> route.QueryParameterMatcher:
+    if item.rule is ValueRule.PRESENT:
+        return route.QueryParameterMatcher(name=item.name, present_match=True)
+    return route.QueryParameterMatcher(name=item.name, string_match=_text(item))
+
+
+def _text(item: FieldMatch) -> matcher.StringMatcher:
+    return (
+        matcher.StringMatcher(prefix=item.value)
+        if item.rule is ValueRule.PREFIX
+        else matcher.StringMatcher(exact=item.value)
+    )
+
+
+def _redirect(match: MatchPlan, target: ToRedirect) -> route.RedirectAction:
+    """A prefix keeps what follows it; an exact path is replaced whole. The query is kept."""
+    parts = urlsplit(target.to)
+    result = route.RedirectAction(response_code=REDIRECTS[target.status])
+    if parts.scheme:
+        result.scheme_redirect = parts.scheme
+        result.host_redirect = parts.hostname or ""
+        result.port_redirect = parts.port or 0
+    if match.path is not None:
+        result.path_redirect = re.sub(r"^https?://[^/]+", "", target.to)
+    else:
+        result.prefix_rewrite = parts.path
+    return result

@@ -1,0 +1,95 @@
+"""How Envoy reaches the sidecar: one cluster of Unix sockets, and one way of calling it for all three filters."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from envoy_data_plane.envoy.config.cluster import v3 as cluster
+from envoy_data_plane.envoy.config.core import v3 as core
+from envoy_data_plane.envoy.config.endpoint import v3 as endpoint
+from envoy_data_plane.envoy.extensions.retry.host.previous_hosts import v3 as previous_hosts
+from envoy_data_plane.envoy.extensions.upstreams.http import v3 as upstream_http
+from envoy_data_plane.envoy.type import v3 as envoy_type
+
+from extproc.bootstrap.names import SIDECAR_CLUSTER, packed, seconds
+from extproc.core.names import CALL_REQUEST_ID, sidecar_sockets
+from extproc.plan.model import SidecarPlan
+
+HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+HEALTH_INTERVAL: Final = 0.5
+UNAVAILABLE: Final = envoy_type.HttpStatus(code=envoy_type.StatusCode.ServiceUnavailable)
+
+
+def sidecar_cluster(plan: SidecarPlan) -> cluster.Cluster:
+    return cluster.Cluster(
+        name=SIDECAR_CLUSTER,
+        type=cluster.ClusterDiscoveryType.STATIC,
+        connect_timeout=seconds(0.25),
+        lb_policy=cluster.ClusterLbPolicy.LEAST_REQUEST,
+        load_assignment=_endpoints(plan),
+        health_checks=[_health_check()],
+        # With the default threshold of 50 % Envoy goes on calling a dead worker (73 of 100 calls refused).
+        common_lb_config=cluster.ClusterCommonLbConfig(healthy_panic_threshold=envoy_type.Percent(value=0.0)),
+        circuit_breakers=cluster.CircuitBreakers(
+            thresholds=[
+                cluster.CircuitBreakersThresholds(
+                    max_connections=1024, max_pending_requests=4096, max_requests=16384, max_retries=64
+                )
+            ]
+        ),
+        typed_extension_protocol_options={HTTP_OPTIONS: packed(_http2())},
+    )
+
+
+def call(timeout: float) -> core.GrpcService:
+    """A call with its deadline and its one retry on another worker.
+
+    The retry policy stands here and not in `envoy_grpc`, where Envoy 1.40 reads it and does nothing.
+    """
+    return core.GrpcService(
+        envoy_grpc=core.GrpcServiceEnvoyGrpc(cluster_name=SIDECAR_CLUSTER),
+        timeout=seconds(timeout),
+        retry_policy=core.RetryPolicy(
+            num_retries=1,
+            retry_on="connect-failure,refused-stream,reset,unavailable",
+            retry_host_predicate=[
+                core.RetryPolicyRetryHostPredicate(
+                    name="envoy.retry_host_predicates.previous_hosts",
+                    typed_config=packed(previous_hosts.PreviousHostsPredicate()),
+                )
+            ],
+            host_selection_retry_max_attempts=3,
+        ),
+        initial_metadata=[core.HeaderValue(key=CALL_REQUEST_ID, value="%REQ(X-REQUEST-ID)%")],
+    )
+
+
+def _endpoints(plan: SidecarPlan) -> endpoint.ClusterLoadAssignment:
+    sockets = [core.Address(pipe=core.Pipe(path=path)) for path in sidecar_sockets(plan.folder, plan.workers)]
+    found = [endpoint.LbEndpoint(endpoint=endpoint.Endpoint(address=address)) for address in sockets]
+    return endpoint.ClusterLoadAssignment(
+        cluster_name=SIDECAR_CLUSTER, endpoints=[endpoint.LocalityLbEndpoints(lb_endpoints=found)]
+    )
+
+
+def _health_check() -> core.HealthCheck:
+    """`no_traffic_interval` is 60 s by default: an Envoy that starts before its sidecar would refuse for a minute."""
+    return core.HealthCheck(
+        timeout=seconds(HEALTH_INTERVAL),
+        interval=seconds(HEALTH_INTERVAL),
+        no_traffic_interval=seconds(HEALTH_INTERVAL),
+        no_traffic_healthy_interval=seconds(HEALTH_INTERVAL),
+        unhealthy_threshold=1,
+        healthy_threshold=1,
+        grpc_health_check=core.HealthCheckGrpcHealthCheck(),
+    )
+
+
+def _http2() -> upstream_http.HttpProtocolOptions:
+    return upstream_http.HttpProtocolOptions(
+        explicit_http_config=upstream_http.HttpProtocolOptionsExplicitHttpConfig(
+            http2_protocol_options=core.Http2ProtocolOptions(
+                connection_keepalive=core.KeepaliveSettings(interval=seconds(5), timeout=seconds(2))
+            )
+        )
+    )

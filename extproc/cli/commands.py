@@ -1,0 +1,86 @@
+"""`extproc COMMAND`. Every command imports what it needs when it runs, so that `--help` is instant.
+
+Exit codes: 0 ok, 1 findings in what was checked, 2 wrong usage, 3 it could not be run.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from extproc.cli.failures import reported
+
+app = typer.Typer(
+    name="extproc", help="API-gateway policies for Envoy, in Python.", no_args_is_help=True, add_completion=True,
+    pretty_exceptions_enable=False, rich_markup_mode=None,
+)  # fmt: skip
+demo = typer.Typer(help="What belongs to the running demo.", no_args_is_help=True)
+app.add_typer(demo, name="demo")
+
+WORK_FOLDER: Final = ".extproc"
+File = Annotated[Path, typer.Argument(help="The gateway.yaml; - reads standard input.", metavar="FILE")]
+
+
+@app.command()
+def check(file: File) -> None:
+    """Check a gateway file: every problem at once, with its place."""
+    with reported():
+        from extproc.cli.files import checked  # noqa: PLC0415
+
+        plan = checked(file)
+        typer.echo(f"{file}: ok ({len(plan.routes)} routes, revision {plan.revision})")
+
+
+@app.command()
+def render(file: File) -> None:
+    """Print the Envoy bootstrap of a gateway file."""
+    with reported():
+        from extproc.bootstrap.build import build_bootstrap  # noqa: PLC0415
+        from extproc.bootstrap.render import render as rendered  # noqa: PLC0415
+        from extproc.cli.files import checked  # noqa: PLC0415
+
+        sys.stdout.write(rendered(build_bootstrap(checked(file))))
+
+
+@app.command()
+def serve(file: File) -> None:
+    """Run the sidecar for a gateway file, until SIGTERM."""
+    with reported():
+        from extproc.cli.running import serve_file  # noqa: PLC0415
+
+        serve_file(file)
+
+
+@app.command()
+def up(
+    file: Annotated[Path | None, typer.Argument(help="The gateway.yaml to run.", metavar="[FILE]")] = None,
+    demo: Annotated[Path | None, typer.Option(help="The demo's folder: gateway.yaml and upstream.py.")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Demo: the gateway's port.")] = 8080,
+    admin_port: Annotated[int, typer.Option(min=1, max=65535, help="Demo: the sidecar's admin port.")] = 9900,
+    envoy_admin_port: Annotated[int, typer.Option(min=1, max=65535, help="Demo: Envoy's admin port.")] = 9901,
+) -> None:
+    """Run sidecar and Envoy together, without Docker, until SIGINT or SIGTERM."""
+    if (file is None) == (demo is None):
+        raise typer.BadParameter("write one of FILE and --demo FOLDER")
+    with reported():
+        from extproc.cli.running import up_local  # noqa: PLC0415
+
+        up_local(file, demo, port, admin_port, envoy_admin_port)
+
+
+@demo.command()
+def token(
+    consumer: Annotated[str, typer.Option(help="Who the token stands for (sub).")],
+    tier: Annotated[str, typer.Option(help="The caller's tier.")],
+    scope: Annotated[list[str] | None, typer.Option(help="A scope; may be repeated.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where the running demo keeps its key.")] = Path(WORK_FOLDER),
+) -> None:
+    """Print a JWT that the running demo accepts."""
+    with reported():
+        from extproc.app.clock import SystemClock  # noqa: PLC0415
+        from extproc.app.demo import make_token  # noqa: PLC0415
+
+        typer.echo(make_token(folder, SystemClock(), consumer, tier, tuple(scope or ())))

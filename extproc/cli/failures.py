@@ -1,0 +1,60 @@
+"""Exceptions -> sentences and exit codes, in one place. Imports nothing heavy: names tell the exceptions apart."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from enum import IntEnum
+
+from extproc.core.problems import InvalidConfig
+
+
+class Exit(IntEnum):
+    OK = 0
+    FINDINGS = 1
+    USAGE = 2
+    RUNTIME = 3
+
+
+EXPECTED = ("CannotRun", "NoEnvoy", "SocketInUse")
+
+
+@contextlib.contextmanager
+def reported() -> Iterator[None]:
+    """What an operator can mend is a sentence on standard error; anything else keeps its traceback."""
+    try:
+        yield
+    except* InvalidConfig as group:
+        _end(Exit.FINDINGS, *(line for error in _leaves(group) for line in _problems(error)))
+    except* OSError as group:
+        _end(Exit.RUNTIME, *(f"extproc: {_sentence(error)}" for error in _leaves(group)))
+    except* Exception as group:
+        errors = _leaves(group)
+        if not all(type(error).__name__ in EXPECTED for error in errors):
+            raise
+        _end(Exit.RUNTIME, *(f"extproc: {error}" for error in errors))
+
+
+def _leaves(group: BaseException) -> list[BaseException]:
+    if isinstance(group, BaseExceptionGroup):
+        return [leaf for error in group.exceptions for leaf in _leaves(error)]
+    return [group]
+
+
+def _problems(error: BaseException) -> list[str]:
+    problems = error.problems if isinstance(error, InvalidConfig) else ()
+    count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
+    return [*map(str, problems), f"{count}, nothing was started"]
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
+def _end(code: Exit, *lines: str) -> None:
+    for line in lines:
+        sys.stderr.write(line + "\n")
+    raise SystemExit(code)

@@ -1,0 +1,38 @@
+"""The commands that run until they are stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from extproc.app.local import Options, run
+from extproc.app.sidecar import Sidecar, read_plan
+from extproc.cli.feed import ConsoleReporter
+
+
+def serve_file(file: Path) -> None:
+    loaded, plan = read_plan(file, os.environ)  # noqa: TID251 - a command runs in the operator's environment
+
+    async def serve() -> None:
+        await Sidecar(loaded, plan).run()
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed (the extra `uvloop`)."""
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    import uvloop  # noqa: PLC0415
+
+    return uvloop.new_event_loop
+
+
+def up_local(file: Path | None, demo: Path | None, port: int, admin_port: int, envoy_admin_port: int) -> None:
+    chosen = file if file is not None else (demo or Path()) / "gateway.yaml"
+    options = Options(chosen, demo, port, admin_port, envoy_admin_port)
+    asyncio.run(run(options, ConsoleReporter(demo=demo is not None)))

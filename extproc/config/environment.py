@@ -1,0 +1,25 @@
+"""`${NAME}` and `${NAME:=default}` in gateway.yaml. The only substitution there is, and only in values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+REFERENCE: Final = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::=(?P<default>[^}]*))?\}")
+
+
+def substitute(text: str, environment: Mapping[str, str]) -> str:
+    """The text with every reference replaced; a value is taken as it is, never read again.
+
+    Raises:
+        ValueError: a name without a default is not set.
+    """
+
+    def replacement(match: re.Match[str]) -> str:
+        value = environment.get(match["name"]) or match["default"]
+        if value is None:
+            raise ValueError(f"the environment variable {match['name']} is not set and has no default")
+        return value
+
+    return REFERENCE.sub(replacement, text) if "${" in text else text

@@ -1,0 +1,124 @@
+"""The base of every model that gateway.yaml is checked against, and the scalar types of its language."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    WithJsonSchema,
+)
+
+from extproc.config.expressions import check_expression
+
+FOLDER: Final = "folder"  # key of the validation context: what relative file names are relative to
+UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+BYTES: Final = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+PERIODS: Final = {
+    "s": 1, "second": 1, "m": 60, "minute": 60, "h": 3_600, "hour": 3_600, "d": 86_400, "day": 86_400,
+}  # fmt: skip
+HIGHEST_RATE: Final = 1_000_000_000  # a faster limit would need less than a nanosecond between two requests
+
+
+class Settings(BaseModel):
+    """Unknown keys are errors, values cannot change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`count` per `period` seconds."""
+
+    count: int
+    period: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_duration(value: Any) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    match = re.fullmatch(r"([0-9]{1,9})(ms|s|m|h|d)", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("not a duration: write 250ms, 30s, 5m, 1h or 1d")
+    return timedelta(milliseconds=int(match[1]) * UNITS[match[2]])
+
+
+def parse_size(value: Any) -> int:
+    match = re.fullmatch(r"([0-9]{1,12})(B|KiB|MiB|GiB|)", str(value)) if isinstance(value, str | int) else None
+    if match is None or isinstance(value, bool):
+        raise ValueError("not a size: write 512, 64KiB, 1MiB or 1GiB")
+    return int(match[1]) * BYTES[match[2]]
+
+
+def parse_rate(value: Any) -> Rate:
+    if isinstance(value, Rate):
+        return value
+    match = re.fullmatch(r"([0-9]{1,10})/([a-z]+)", value) if isinstance(value, str) else None
+    if match is None or match[2] not in PERIODS:
+        raise ValueError("not a rate: write 10/s, 600/minute, 1000/hour or 5000/day")
+    count = int(match[1])
+    if not 1 <= count <= HIGHEST_RATE:
+        raise ValueError(f"a rate is from 1 to {HIGHEST_RATE}; to refuse everybody write authorize: 'false'")
+    return Rate(count, PERIODS[match[2]])
+
+
+def parse_host_port(value: Any) -> HostPort:
+    if isinstance(value, HostPort):
+        return value
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", str(value))
+    if match is None or not 1 <= int(match[3]) <= 65_535:  # noqa: PLR2004 - the highest TCP port
+        raise ValueError("not an address: write HOST:PORT, IPv6 hosts in brackets")
+    return HostPort(match[1] or match[2], int(match[3]))
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("must be longer than nothing")
+    return value
+
+
+def _existing_file(value: Path, info: ValidationInfo) -> Path:
+    folder = (info.context or {}).get(FOLDER, Path())
+    resolved = value if value.is_absolute() else folder / value
+    if not resolved.is_file():
+        raise ValueError(f"no such file: {resolved}")
+    return Path(resolved)
+
+
+def _expression(value: str) -> str:
+    check_expression(value)
+    return value
+
+
+def _text(pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_positive), _text("[0-9]+(ms|s|m|h|d)")]
+Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema({"type": ["string", "integer"]})]
+LimitRate = Annotated[Rate, BeforeValidator(parse_rate), _text("[0-9]+/(s|second|m|minute|h|hour|d|day)")]
+Address = Annotated[HostPort, BeforeValidator(parse_host_port), _text(".+:[0-9]+")]
+File = Annotated[Path, AfterValidator(_existing_file)]
+Cel = Annotated[str, AfterValidator(_expression)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+HeaderName = Annotated[str, Field(pattern=r"^[a-z0-9!#$%&'*+.^_`|~-]{1,128}$")]
+Secret = SecretStr

@@ -1,0 +1,44 @@
+"""The form of an API key: a visible prefix, 160 random bits and a checksum. Only its digest is ever stored."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from typing import Final
+
+PREFIX: Final = "xpk_"
+RANDOM_BYTES: Final = 20
+ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+RANDOM_LENGTH: Final = 27  # 62**27 > 2**160
+CHECK_LENGTH: Final = 6  # 62**6 > 2**32
+LENGTH: Final = len(PREFIX) + RANDOM_LENGTH + CHECK_LENGTH
+
+
+def spell(random: bytes) -> str:
+    """The key for these random bytes. Raises ValueError where there are not exactly RANDOM_BYTES."""
+    if len(random) != RANDOM_BYTES:
+        raise ValueError(f"an API key is made of {RANDOM_BYTES} random bytes")
+    body = PREFIX + _base62(int.from_bytes(random, "big"), RANDOM_LENGTH)
+    return body + _check(body)
+
+
+def is_well_formed(key: str) -> bool:
+    """Whether it could be one of ours; a mistyped or truncated key is told apart without asking the store."""
+    return len(key) == LENGTH and key.startswith(PREFIX) and key.isascii() and key.endswith(_check(key[:-CHECK_LENGTH]))
+
+
+def digest(key: str) -> str:
+    """SHA-256 suffices: 160 random bits cannot be guessed, so there is nothing for a slow hash to slow down."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _check(body: str) -> str:
+    return _base62(zlib.crc32(body.encode()), CHECK_LENGTH)
+
+
+def _base62(number: int, length: int) -> str:
+    digits = []
+    for _ in range(length):
+        number, digit = divmod(number, len(ALPHABET))
+        digits.append(ALPHABET[digit])
+    return "".join(reversed(digits))

@@ -1,0 +1,128 @@
+"""What a policy answers: Continue, with edits, or LocalReply, with a reason.
+
+Both validate on construction, so an edit that Envoy must not make cannot exist further down.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from extproc.core.errors import InvalidMutation
+from extproc.core.headers import is_field_value, is_token
+from extproc.core.message import Consumer
+from extproc.core.names import is_owned
+
+# Edits of these could re-route into weaker authentication, break framing or forge what Envoy itself vouches for.
+UNSETTABLE = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive"}
+)
+MAX_HEADERS = 100  # Envoy refuses more (431 or 500); refusing here names the policy
+MAX_HEADER_BYTES = 60 * 1024
+MAX_REPLY_BODY = 64 * 1024
+LOWEST_REFUSAL = 400
+REASON = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderEdits:
+    """Header fields to set (replacing what is there) and to remove. Names are lower case."""
+
+    set: tuple[tuple[str, str], ...] = ()
+    remove: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, value in self.set:
+            _check_settable(name)
+            if not is_field_value(value):
+                raise InvalidMutation(f"the value for header {name!r} has a control character")
+        for name in self.remove:
+            _check_settable(name)
+        if len(self.set) > MAX_HEADERS:
+            raise InvalidMutation(f"{len(self.set)} headers to set, at most {MAX_HEADERS}")
+        if sum(len(name) + len(value) for name, value in self.set) > MAX_HEADER_BYTES:
+            raise InvalidMutation(f"more than {MAX_HEADER_BYTES} bytes of headers to set")
+
+    def then(self, later: HeaderEdits) -> HeaderEdits:
+        """Both, the later one winning where they name the same field."""
+        if not later:
+            return self
+        if not self:
+            return later
+        named = {name for name, _ in later.set} | set(later.remove)
+        kept = tuple((name, value) for name, value in self.set if name not in named)
+        set_later = {name for name, _ in later.set}
+        removed = tuple(name for name in self.remove if name not in set_later)
+        return HeaderEdits(kept + later.set, removed + tuple(n for n in later.remove if n not in removed))
+
+    def __bool__(self) -> bool:
+        return bool(self.set or self.remove)
+
+
+def _check_settable(name: str) -> None:
+    if not is_token(name):
+        raise InvalidMutation(f"{name!r} is not a lower-case header name")
+    if name in UNSETTABLE or name.startswith("x-envoy-") or is_owned(name):
+        raise InvalidMutation(f"a policy may not touch the header {name!r}")
+
+
+NO_EDITS = HeaderEdits()
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """Let the message pass, edited.
+
+    `request` and `response` edit the header fields towards the upstream and towards the client; `body` replaces the
+    body of the message under judgement; `consumer` says who is asking (authentication only); `upstream` names the
+    upstream that shall serve a request whose route leaves the choice open; `facts` go into the decision's record.
+    """
+
+    request: HeaderEdits = NO_EDITS
+    response: HeaderEdits = NO_EDITS
+    body: bytes | None = field(default=None, repr=False)
+    consumer: Consumer | None = None
+    upstream: str | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalReply:
+    """Refuse, or answer, without the upstream. `reason` is a code in snake_case: a metric label, never a secret."""
+
+    status: int
+    reason: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = field(default=b"", repr=False)
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        HTTPStatus(self.status)
+        if not REASON.fullmatch(self.reason):
+            raise InvalidMutation(f"{self.reason!r} is not a reason code: snake_case, at most 64 characters")
+        for name, value in self.headers:
+            if not is_token(name) or name == "content-length" or not is_field_value(value):
+                raise InvalidMutation(f"a local reply cannot carry the header {name!r}")
+        if len(self.headers) > MAX_HEADERS or len(self.body) > MAX_REPLY_BODY:
+            raise InvalidMutation(f"a local reply has at most {MAX_HEADERS} headers and {MAX_REPLY_BODY} bytes of body")
+
+    @property
+    def refuses(self) -> bool:
+        return self.status >= LOWEST_REFUSAL
+
+
+Decision = Continue | LocalReply
+CONTINUE = Continue()
+
+
+def refusal(
+    status: int, reason: str, detail: str, *, headers: Mapping[str, str] | None = None, **members: object
+) -> LocalReply:
+    """A refusal as problem+json (RFC 9457) that carries the reason code and no more than `detail` says."""
+    problem = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "reason": reason}
+    body = json.dumps({**problem, "detail": detail, **members}, separators=(",", ":")).encode()
+    fields = (("content-type", "application/problem+json"), *(headers or {}).items())
+    return LocalReply(status, reason, fields, body)

@@ -1,0 +1,55 @@
+"""What can go wrong while deciding. A refusal is never an exception: it is a LocalReply.
+
+ExtprocError
+├── CouldNotDecide          the service answers with an explicit deny; carries the reason code and the HTTP status
+│   ├── UnknownRoute        Envoy named a route, or a revision of the plan, that this sidecar does not hold
+│   ├── PolicyFailed        a policy raised, or returned something that is not a decision
+│   ├── InvalidMutation     a policy asked for a header or body edit that Envoy must not make
+│   └── StoreUnavailable    a store could not answer in time, or is full
+└── ProtocolViolation       Envoy's side of an ext_proc stream broke the order of messages; the stream is aborted
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+
+class ExtprocError(Exception):
+    """The root of the tree."""
+
+
+class CouldNotDecide(ExtprocError):  # noqa: N818 - a sentence reads better than "CouldNotDecideError" in every except
+    """No decision was reached, which is a deny. `reason` is a metric label, `status` what the client gets."""
+
+    reason = "could_not_decide"
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+class UnknownRoute(CouldNotDecide):
+    """Envoy and sidecar hold different plans: an outage, not a refusal, hence 503."""
+
+    reason = "unknown_route"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class PolicyFailed(CouldNotDecide):
+    """A policy raised or answered with the wrong type."""
+
+    reason = "policy_failed"
+
+
+class InvalidMutation(CouldNotDecide):
+    """A policy asked for an edit that could smuggle, forge identity or re-route."""
+
+    reason = "invalid_mutation"
+
+
+class StoreUnavailable(CouldNotDecide):
+    """A counter or key store could not answer."""
+
+    reason = "store_unavailable"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class ProtocolViolation(ExtprocError):  # noqa: N818 - as above
+    """A message that cannot follow the ones before it."""

@@ -1,0 +1,47 @@
+"""Everything that answers Envoy about one plan: route name and revision in, what judges it out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from extproc.core.chain import PolicyChain
+from extproc.core.errors import UnknownRoute
+from extproc.core.limits import Limit
+
+
+@dataclass(frozen=True, slots=True)
+class ServedRoute:
+    """`response_body` says whether the route's ext_proc mode shows the response's body."""
+
+    chain: PolicyChain
+    response_body: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """One plan's routes, and the limits that Envoy's own ratelimit filter asks about, by (route, limit)."""
+
+    revision: str
+    routes: Mapping[str, ServedRoute]
+    limits: Mapping[tuple[str, str], Limit]
+
+    def route(self, name: str, revision: str) -> ServedRoute:
+        """Raises UnknownRoute: never "no policies" for a name that this plan does not hold."""
+        self._check(revision)
+        try:
+            return self.routes[name]
+        except KeyError:
+            raise UnknownRoute(f"no route {name!r} in revision {self.revision}") from None
+
+    def limit(self, route: str, name: str, revision: str) -> Limit:
+        """Raises UnknownRoute."""
+        self._check(revision)
+        try:
+            return self.limits[route, name]
+        except KeyError:
+            raise UnknownRoute(f"no limit {name!r} on route {route!r} in revision {self.revision}") from None
+
+    def _check(self, revision: str) -> None:
+        if revision != self.revision:
+            raise UnknownRoute(f"Envoy routes by revision {revision or '(none)'}, this sidecar holds {self.revision}")

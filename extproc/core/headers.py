@@ -1,0 +1,60 @@
+"""HTTP header fields as an immutable multi-map: names in lower case, order and repetition kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+# RFC 9110 §5.6.2 `token`, lower case, as HTTP/2 demands (RFC 9113 §8.2.1).
+TOKEN_CHARACTERS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """The fields of one message. Values are text with one character per byte (latin-1), so every byte survives."""
+
+    fields: tuple[tuple[str, str], ...] = ()
+    _index: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        index: dict[str, tuple[str, ...]] = {}
+        for name, value in self.fields:
+            index[name] = (*index.get(name, ()), value)
+        object.__setattr__(self, "_index", index)
+
+    @classmethod
+    def of(cls, fields: Iterable[tuple[str, str]] | Mapping[str, str]) -> Headers:
+        pairs = fields.items() if isinstance(fields, Mapping) else fields
+        return cls(tuple((name.lower(), value) for name, value in pairs))
+
+    def get(self, name: str) -> str | None:
+        """The field's values joined by a comma as RFC 9110 §5.3 allows, or None where it is absent."""
+        values = self._index.get(name)
+        if values is None:
+            return None
+        return values[0] if len(values) == 1 else ",".join(values)
+
+    def all(self, name: str) -> tuple[str, ...]:
+        return self._index.get(name, ())
+
+    def as_dict(self) -> dict[str, str]:
+        """One joined value per name: what expressions see."""
+        return {name: ",".join(values) for name, values in self._index.items()}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._index
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self.fields)
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+
+def is_token(name: str) -> bool:
+    return bool(name) and TOKEN_CHARACTERS.issuperset(name)
+
+
+def is_field_value(value: str) -> bool:
+    """No control character but tab: a CR, LF or NUL in a value would split the message (RFC 9110 §5.5)."""
+    return all(character == "\t" or " " <= character != "\x7f" for character in value)

@@ -1,0 +1,50 @@
+"""What Envoy showed us, in plain Python: a request, a response, and who is asking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from extproc.core.headers import Headers
+
+NO_CLAIMS: Mapping[str, object] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it will reach the upstream: the path is the one that Envoy has normalised and matched.
+
+    `path` has no query; `query` is the raw text after `?` or empty; `address` is the client's IP address as Envoy
+    trusts it (never read from a header); `id` is Envoy's own x-request-id; `stream` names this one HTTP stream and is
+    never chosen by a client, so it makes charging idempotent. `body` is None where no body was shown.
+    """
+
+    method: str
+    path: str
+    host: str = ""
+    query: str = ""
+    scheme: str = "http"
+    headers: Headers = field(default_factory=Headers)
+    address: str = ""
+    id: str = ""
+    stream: str = ""
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    status: int
+    headers: Headers = field(default_factory=Headers)
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """The authenticated caller. `method` is the name of the authentication that vouches for it."""
+
+    id: str
+    tier: str | None = None
+    scopes: tuple[str, ...] = ()
+    claims: Mapping[str, object] = field(default_factory=lambda: NO_CLAIMS, repr=False)
+    method: str = ""

@@ -1,0 +1,58 @@
+"""Every word that Envoy's configuration and the sidecar must spell alike.
+
+Two compilers read the Plan: `bootstrap` tells Envoy what to send, `services` answers what it sent. A name that both
+need lives here and nowhere else; one that only one of them needs does not.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Headers. Everything under these two prefixes is ours: removed from clients at the edge, never matched by a route.
+INTERNAL_PREFIX: Final = "x-extproc-"
+CONSUMER_PREFIX: Final = "x-consumer-"
+OWNED_PREFIXES: Final = (INTERNAL_PREFIX, CONSUMER_PREFIX)
+
+CLUSTER_HEADER: Final = "x-extproc-cluster"  # read by `cluster_header` routes, removed before the upstream
+CONSUMER_ID: Final = "x-consumer-id"
+CONSUMER_TIER: Final = "x-consumer-tier"
+CONSUMER_SCOPES: Final = "x-consumer-scopes"
+MODEL_VERSION: Final = "x-model-version"
+REQUEST_ID: Final = "x-request-id"
+
+# Keys of ext_authz `context_extensions` and of the rate limit descriptors' entries.
+ROUTE: Final = "extproc.route"
+REVISION: Final = "extproc.revision"
+LIMIT: Final = "extproc.limit"
+ADDRESS: Final = "masked_remote_address"  # fixed by Envoy's masked_remote_address action
+DOMAIN: Final = "extproc"
+
+# Where Envoy files the dynamic metadata of our ext_authz answers (external_auth.proto: CheckResponse.dynamic_metadata).
+DECISION_NAMESPACE: Final = "envoy.filters.http.ext_authz"
+DECISION_KEYS: Final = ("route", "revision", "consumer", "tier", "reason", "version")
+
+# How Envoy names the attributes of an ext_proc stream.
+EXT_PROC_ATTRIBUTES: Final = "envoy.filters.http.ext_proc"
+ROUTE_ATTRIBUTE: Final = "xds.route_name"
+ANSWER_ATTRIBUTE: Final = "response.code_details"  # who made the answer
+FROM_UPSTREAM: Final = "via_upstream"
+
+# gRPC metadata that the generated filter adds to rate limit calls, so that their records name the request.
+CALL_REQUEST_ID: Final = "x-extproc-request-id"
+
+# `details` of a local reply made by ext_proc; Envoy's own local-reply mapping leaves bodies with this prefix alone.
+REPLY_DETAILS: Final = "extproc_"
+
+
+def upstream_cluster(upstream: str) -> str:
+    return f"upstream.{upstream}"
+
+
+def is_owned(header: str) -> bool:
+    """Whether a (lower-case) header name is one that only the gateway may set."""
+    return header.startswith(OWNED_PREFIXES)
+
+
+def sidecar_sockets(folder: str, workers: int) -> tuple[str, ...]:
+    """The socket paths of every worker's slots: two each, so that a successor can start before its predecessor ends."""
+    return tuple(f"{folder}/worker-{worker}.{slot}.sock" for worker in range(workers) for slot in ("a", "b"))

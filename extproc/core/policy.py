@@ -1,0 +1,91 @@
+"""The plugin surface: what a policy kind declares and what the policy it builds may do.
+
+A *kind* is a name with its settings (`use: NAME` in gateway.yaml); a *policy* is one built from them for one route. The
+built-in kinds use this surface and nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar, Protocol
+
+from extproc.core.decision import CONTINUE, Decision, LocalReply
+from extproc.core.message import Consumer, Request, Response
+from extproc.core.ports import Ports
+
+
+class Phase(Enum):
+    """What a policy needs to see. The compiler gives a route the fewest sidecar calls that show it all."""
+
+    REQUEST = "request"
+    RESPONSE = "response"
+    RESPONSE_BODY = "response_body"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is known beside the message itself. `request` is the request that a response answers."""
+
+    route: str
+    consumer: Consumer | None = None
+
+
+class Policy:
+    """Judges messages. Override the phases that the kind declares; the others let the message pass."""
+
+    async def on_request(self, request: Request, context: Context) -> Decision:
+        return CONTINUE
+
+    async def on_response(self, response: Response, request: Request, context: Context) -> Decision:
+        return CONTINUE
+
+
+class PolicyKind(Protocol):
+    """A class with these four is a kind; it is chosen by `name`, never instantiated by the gateway itself."""
+
+    name: ClassVar[str]
+    Settings: ClassVar[Any]
+    phases: ClassVar[Any]  # a frozenset[Phase], or a function that gives one for the settings
+
+    @staticmethod
+    def build(settings: Any, ports: Ports) -> Policy:
+        """Called once per route and reload, never per request. A ValueError becomes an error of the file."""
+
+
+def phases_of(kind: type[PolicyKind], settings: object) -> frozenset[Phase]:
+    """What one use of a kind needs to see."""
+    declared = kind.phases(settings) if callable(kind.phases) else kind.phases
+    return frozenset(declared)
+
+
+class Authenticator(Protocol):
+    """One way of saying who is asking."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def challenge(self) -> str:
+        """The WWW-Authenticate challenge (RFC 9110 §11.6.1) that tells a caller how to ask again."""
+
+    @property
+    def credential_headers(self) -> Sequence[str]:
+        """The headers that carry the credential; they are removed before the upstream."""
+
+    def presents(self, request: Request) -> bool:
+        """Whether the request carries a credential of this sort, good or bad."""
+
+    async def authenticate(self, request: Request) -> Consumer | LocalReply:
+        """Who that credential stands for, or why it is refused. Only called where `presents` is true."""
+
+
+class AuthenticatorKind(Protocol):
+    """As PolicyKind, for the `authentication` block: `NAME: {KIND: settings}`."""
+
+    name: ClassVar[str]
+    Settings: ClassVar[Any]
+
+    @staticmethod
+    def build(name: str, settings: Any, ports: Ports) -> Authenticator: ...

@@ -1,0 +1,40 @@
+"""One decision, as it is written down. Holds no header, query, body or claim: those may carry secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Result(Enum):
+    """How a call ended: `error` is a deny because no decision could be reached."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """`duration` and the steps' times are in nanoseconds; `status` is what the client gets, 0 where the upstream says.
+
+    `detail` is for the operator: it names the policy and the kind of failure, never a value from the request.
+    """
+
+    service: str
+    result: Result
+    reason: str
+    route: str = ""
+    request_id: str = ""
+    method: str = ""
+    host: str = ""
+    path: str = ""
+    address: str = ""
+    consumer: str = ""
+    tier: str = ""
+    status: int = 0
+    duration: int = 0
+    detail: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    steps: tuple[tuple[str, int], ...] = ()

@@ -1,0 +1,45 @@
+"""What the compiler hands to the built-in kinds: the settings that no operator writes in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from extproc.core.limits import Limit
+
+# The kinds that keys of a route use, rather than `policies: [{use: ...}]`.
+AUTHORIZE: Final = "authorize"
+LIMIT: Final = "limit"
+CHOOSE: Final = "choose"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSpec:
+    """`tiers` maps a tier's name to its limit; `by_tier` says whether the route wants it judged."""
+
+    tiers: Mapping[str, Limit]
+    by_tier: bool
+    own: tuple[Limit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """`weight` in hundredths of a percent."""
+
+    name: str
+    upstream: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChooseSpec:
+    """A model's versions and what a caller's choice sticks to: `consumer`, `header:NAME` or `none`."""
+
+    model: str
+    versions: tuple[Version, ...]
+    sticky: str
+
+    @property
+    def upstreams(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(version.upstream for version in self.versions))

@@ -1,0 +1,44 @@
+"""JSON as two parties must read it alike (RFC 8725bis, RFC 8259 §4): UTF-8, no name twice, no NaN, bounded."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+MAX_DEPTH = 64
+STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"')
+BRACKETS = re.compile(r"[][{}]")
+
+
+def loads_strictly(data: bytes) -> Any:
+    """Raises ValueError for everything that another reader could understand differently, or that is too deep."""
+    text = data.decode("utf-8")
+    if text.startswith("\ufeff"):
+        raise ValueError("a byte order mark")
+    _check_depth(text)
+    value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    json.dumps(value, ensure_ascii=False).encode("utf-8")  # a lone surrogate is not text
+    return value
+
+
+def _check_depth(text: str) -> None:
+    """Before parsing: nesting is the one thing that costs a parser its stack."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for bracket in BRACKETS.findall(STRINGS.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH}")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return result
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,232 @@
+"""Config -> Plan: what the operator wrote becomes what is meant, and every capability gets its place."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+from extproc.config.load import Loaded
+from extproc.config.model import Config, LimitUse, Match, Model, Route, Upstream, ValueMatch
+from extproc.config.settings import HostPort
+from extproc.core.limits import Limit, Per
+from extproc.core.policy import Phase, PolicyKind, phases_of
+from extproc.core.problems import Path
+from extproc.core.specs import AUTHORIZE, CHOOSE, LIMIT, ChooseSpec, LimitSpec, Version
+from extproc.plan.model import (
+    AuthenticationPlan,
+    Discovery,
+    Endpoint,
+    EnvoyPlan,
+    FieldMatch,
+    ListenerPlan,
+    MatchPlan,
+    Placement,
+    Plan,
+    PolicySpec,
+    RoutePlan,
+    SidecarPlan,
+    ToModel,
+    ToRedirect,
+    ToUpstream,
+    UpstreamPlan,
+    ValueRule,
+)
+
+DEFAULT_TIMEOUT: Final = 15.0  # Envoy's own (route_components.proto: RouteAction.timeout), written out
+DEFAULT_BODY_LIMIT: Final = 1024 * 1024
+HUNDREDTHS: Final = 100
+
+
+def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
+    """The plan of a checked file. `kinds` says which phases each policy kind needs to see."""
+    config = loaded.config
+    compiler = _RouteCompiler(loaded, kinds)
+    routes = tuple(compiler.route(index, route) for index, route in enumerate(config.routes))
+    return Plan(
+        revision=loaded.revision,
+        listeners=tuple(
+            ListenerPlan(
+                item.name, _endpoint(item.address), item.trusted_proxies.hops, item.trusted_proxies.proxy_protocol
+            )
+            for item in config.listeners
+        ),
+        envoy=EnvoyPlan(config.envoy.concurrency, _endpoint(config.envoy.admin)),
+        sidecar=_sidecar(config, loaded.file),
+        upstreams=MappingProxyType({name: _upstream(name, item) for name, item in config.upstreams.items()}),
+        authentication=MappingProxyType(_authentication(loaded)),
+        models=MappingProxyType({name: _model(name, item) for name, item in config.models.items()}),
+        routes=routes,
+        descriptors=MappingProxyType(
+            {(route.name, limit.name): limit for route in routes for limit in route.placement.descriptors}
+        ),
+    )
+
+
+class _RouteCompiler:
+    """Holds what every route of a file shares."""
+
+    def __init__(self, loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> None:
+        self._config = loaded.config
+        self._settings = loaded.settings
+        self._kinds = kinds
+        self._tiers = MappingProxyType(
+            {
+                name: Limit(
+                    "tier",
+                    f"tier/{name}",
+                    Per.CONSUMER,
+                    tier.rate.count,
+                    tier.rate.period,
+                    tier.burst or tier.rate.count,
+                )
+                for name, tier in loaded.config.tiers.items()
+            }
+        )
+
+    def route(self, index: int, route: Route) -> RoutePlan:
+        defaults = self._config.defaults
+        methods = tuple(_first(route.authenticate, defaults.authenticate, []))
+        limits = _first(route.limits, defaults.limits, [])
+        own = tuple(_own_limit(route.name, position, use) for position, use in enumerate(limits) if use.per != "tier")
+        by_tier = any(use.per == "tier" for use in limits)
+        used = self._policies(index, route)
+        phases = {phase for spec in used for phase in phases_of(self._kinds[spec.kind], spec.settings)}
+        fused = bool(methods or route.authorize or route.model or Phase.REQUEST in phases)
+        judged = LimitSpec(self._tiers if by_tier else MappingProxyType({}), by_tier, own if fused else ())
+        timeout = _first(route.timeout, defaults.timeout, None)
+        return RoutePlan(
+            name=route.name,
+            match=_match(route.match),
+            target=_target(route),
+            authentication=methods,
+            policies=(*self._built_in(route, judged), *used),
+            placement=Placement(
+                fused=fused,
+                # The ratelimit filter is skipped where the route's cluster is not known yet, so a fused route has
+                # its limits judged in the fused call, and only routes to a fixed upstream use the filter.
+                descriptors=() if fused else own,
+                edits=bool(phases & {Phase.RESPONSE, Phase.RESPONSE_BODY}),
+                edits_body=Phase.RESPONSE_BODY in phases,
+            ),
+            timeout=timeout.total_seconds() if timeout else DEFAULT_TIMEOUT,
+            body_limit=_first(route.body_limit, defaults.body_limit, DEFAULT_BODY_LIMIT),
+            stream=route.stream,
+        )
+
+    def _built_in(self, route: Route, limits: LimitSpec) -> list[PolicySpec]:
+        """In the order in which they judge: what is refused is not counted, what is counted may be routed."""
+        specs = [PolicySpec(AUTHORIZE, route.authorize)] if route.authorize else []
+        specs += [PolicySpec(LIMIT, limits)] if limits.by_tier or limits.own else []
+        if route.model is not None:
+            specs.append(PolicySpec(CHOOSE, _model(route.model, self._config.models[route.model])))
+        return specs
+
+    def _policies(self, index: int, route: Route) -> list[PolicySpec]:
+        block: Path = ("defaults",) if route.policies is None else ("routes", index)
+        uses = _first(route.policies, self._config.defaults.policies, [])
+        return [
+            PolicySpec(use.use, self._settings[(*block, "policies", position, "use")])
+            for position, use in enumerate(uses)
+        ]
+
+
+def _own_limit(route: str, position: int, use: LimitUse) -> Limit:
+    if use.rate is None:
+        raise ValueError(f"limit {position} of route {route} has no rate")
+    name = f"{use.per}-{position}"
+    return Limit(name, f"route/{route}", Per(use.per), use.rate.count, use.rate.period, use.burst or use.rate.count)
+
+
+def _target(route: Route) -> ToUpstream | ToModel | ToRedirect:
+    if route.upstream is not None:
+        return ToUpstream(route.upstream)
+    if route.model is not None:
+        return ToModel(route.model)
+    if route.redirect is not None:
+        return ToRedirect(route.redirect.to, route.redirect.status)
+    raise ValueError(f"route {route.name} leads nowhere")
+
+
+def _match(match: Match) -> MatchPlan:
+    return MatchPlan(
+        hosts=tuple(host for host in match.hosts if host != "*") if "*" not in match.hosts else (),
+        path=match.path,
+        path_prefix=match.path_prefix,
+        methods=tuple(match.methods),
+        headers=tuple(_field(name, rule) for name, rule in match.headers.items()),
+        query=tuple(_field(name, rule) for name, rule in match.query.items()),
+    )
+
+
+def _field(name: str, match: ValueMatch) -> FieldMatch:
+    if match.exact is not None:
+        return FieldMatch(name, ValueRule.EXACT, match.exact)
+    if match.prefix is not None:
+        return FieldMatch(name, ValueRule.PREFIX, match.prefix)
+    return FieldMatch(name, ValueRule.PRESENT)
+
+
+def _upstream(name: str, item: Upstream) -> UpstreamPlan:
+    return UpstreamPlan(
+        name=name,
+        endpoints=tuple(_endpoint(endpoint) for endpoint in item.endpoints),
+        discovery=Discovery(item.dns) if item.dns else _discovery(item.endpoints),
+        balance=item.balance,
+        connect_timeout=item.connect_timeout.total_seconds(),
+        timeout=item.timeout.total_seconds() if item.timeout else None,
+        retries=item.retries,
+        health_check=item.health_check,
+        outlier_detection=item.outlier_detection,
+    )
+
+
+def _discovery(endpoints: list[HostPort]) -> Discovery:
+    """Addresses need no resolver; one host name among them needs one for all."""
+    try:
+        for endpoint in endpoints:
+            ipaddress.ip_address(endpoint.host)
+    except ValueError:
+        return Discovery.STRICT_DNS
+    return Discovery.STATIC
+
+
+def _model(name: str, item: Model) -> ChooseSpec:
+    versions = tuple(
+        Version(version, choice.upstream, round(choice.weight * HUNDREDTHS))
+        for version, choice in item.versions.items()
+    )
+    return ChooseSpec(name, versions, item.sticky)
+
+
+def _sidecar(config: Config, file: FilePath) -> SidecarPlan:
+    keys = config.sidecar.stores.keys
+    located = str(file.absolute().parent / keys.removeprefix("file:")) if keys else None
+    return SidecarPlan(
+        folder=config.sidecar.folder,
+        timeout=config.sidecar.timeout.total_seconds(),
+        keys=located,
+        admin=_endpoint(config.sidecar.admin),
+    )
+
+
+def _authentication(loaded: Loaded) -> dict[str, AuthenticationPlan]:
+    return {
+        str(path[1]): AuthenticationPlan(str(path[1]), str(path[2]), settings)
+        for path, settings in loaded.settings.items()
+        if path[0] == "authentication"
+    }
+
+
+def _endpoint(address: HostPort) -> Endpoint:
+    return Endpoint(address.host, address.port)
+
+
+T = TypeVar("T")
+
+
+def _first(own: T | None, default: T | None, otherwise: T) -> T:
+    """The route's own value, else the default's, else what holds where nobody wrote anything."""
+    return own if own is not None else default if default is not None else otherwise

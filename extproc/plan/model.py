@@ -1,0 +1,179 @@
+"""The Plan's own shapes. Durations are in seconds, sizes in bytes; nothing here knows YAML, pydantic or Envoy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from extproc.core.limits import Limit
+from extproc.core.specs import ChooseSpec
+
+
+class ValueRule(Enum):
+    EXACT = "exact"
+    PREFIX = "prefix"
+    PRESENT = "present"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldMatch:
+    """A header or query parameter that must be there, and how its value is compared."""
+
+    name: str
+    rule: ValueRule
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchPlan:
+    """`hosts` empty means any. Exactly one of `path` and `path_prefix` is set."""
+
+    hosts: tuple[str, ...] = ()
+    path: str | None = None
+    path_prefix: str | None = None
+    methods: tuple[str, ...] = ()
+    headers: tuple[FieldMatch, ...] = ()
+    query: tuple[FieldMatch, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ToUpstream:
+    upstream: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToModel:
+    """The upstream is chosen per request: Envoy reads it from the internal cluster header."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToRedirect:
+    to: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What a request on this route costs: where each capability runs. The filters that are not named are passed by.
+
+    `fused` is the one ext_authz call. `descriptors` are the limits that Envoy's ratelimit filter asks our RLS about.
+    `edits` opens an ext_proc stream for the response; `edits_body` shows it the body as well.
+    """
+
+    fused: bool
+    descriptors: tuple[Limit, ...] = ()
+    edits: bool = False
+    edits_body: bool = False
+
+    @property
+    def calls(self) -> int:
+        return int(self.fused) + int(bool(self.descriptors)) + int(self.edits)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySpec:
+    """One policy of a route before it is built: the name of its kind and that kind's validated settings."""
+
+    kind: str
+    settings: object = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePlan:
+    name: str
+    match: MatchPlan
+    target: ToUpstream | ToModel | ToRedirect
+    authentication: tuple[str, ...]
+    policies: tuple[PolicySpec, ...]
+    placement: Placement
+    timeout: float
+    body_limit: int
+    stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationPlan:
+    """One named method: its kind and that kind's validated settings."""
+
+    name: str
+    kind: str
+    settings: object = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Discovery(Enum):
+    """How an upstream's endpoints become addresses."""
+
+    STATIC = "static"
+    STRICT_DNS = "strict"
+    LOGICAL_DNS = "logical"
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamPlan:
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    discovery: Discovery
+    balance: str
+    connect_timeout: float
+    timeout: float | None = None
+    retries: int = 0
+    health_check: str | None = None
+    outlier_detection: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerPlan:
+    name: str
+    address: Endpoint
+    hops: int = 0
+    proxy_protocol: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarPlan:
+    """`timeout` is how long Envoy waits for one decision."""
+
+    folder: str
+    timeout: float
+    admin: Endpoint
+    keys: str | None = None
+    workers: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyPlan:
+    concurrency: int
+    admin: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`revision` is stamped into every route, so that a call is judged by the plan that Envoy routed it with."""
+
+    revision: str
+    listeners: tuple[ListenerPlan, ...]
+    envoy: EnvoyPlan
+    sidecar: SidecarPlan
+    upstreams: Mapping[str, UpstreamPlan]
+    authentication: Mapping[str, AuthenticationPlan]
+    models: Mapping[str, ChooseSpec]
+    routes: tuple[RoutePlan, ...]
+    descriptors: Mapping[tuple[str, str], Limit]
+
+    def choices(self, route: RoutePlan) -> frozenset[str]:
+        """The upstreams that a policy may choose between on this route."""
+        return (
+            frozenset(self.models[route.target.model].upstreams) if isinstance(route.target, ToModel) else frozenset()
+        )

@@ -1,0 +1,58 @@
+"""`api_key: {header: NAME}`: an opaque key, of which the gateway knows only the digest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from extproc import (
+    Authenticator,
+    Consumer,
+    HeaderName,
+    KeyStore,
+    LocalReply,
+    Ports,
+    Request,
+    Settings,
+    digest,
+    is_well_formed,
+    refusal,
+)
+
+
+class ApiKeySettings(Settings):
+    header: HeaderName = "x-api-key"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    name: str
+    header: str
+    keys: KeyStore
+
+    @property
+    def challenge(self) -> str:
+        return f'ApiKey header="{self.header}"'
+
+    @property
+    def credential_headers(self) -> tuple[str, ...]:
+        return (self.header,)
+
+    def presents(self, request: Request) -> bool:
+        return self.header in request.headers
+
+    async def authenticate(self, request: Request) -> Consumer | LocalReply:
+        values = request.headers.all(self.header)
+        if len(values) != 1 or "," in values[0]:
+            return refusal(401, "several_credentials", "send one API key")
+        consumer = await self.keys.consumer_of(digest(values[0])) if is_well_formed(values[0]) else None
+        return consumer or refusal(401, "unknown_api_key", "the API key is not known")
+
+
+class ApiKeyKind:
+    name: ClassVar[str] = "api_key"
+    Settings: ClassVar[type[ApiKeySettings]] = ApiKeySettings
+
+    @staticmethod
+    def build(name: str, settings: ApiKeySettings, ports: Ports) -> Authenticator:
+        return ApiKey(name, settings.header, ports.keys)

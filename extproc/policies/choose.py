@@ -1,0 +1,50 @@
+"""`model:` of a route: which version answers, the same one for the same caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from extproc import (
+    MODEL_VERSION,
+    ChooseSpec,
+    Context,
+    Continue,
+    CouldNotDecide,
+    Decision,
+    HeaderEdits,
+    Phase,
+    Policy,
+    Ports,
+    Request,
+    choose,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Choose(Policy):
+    spec: ChooseSpec
+
+    name: ClassVar[str] = "choose"
+    Settings: ClassVar[type[ChooseSpec]] = ChooseSpec
+    phases: ClassVar[frozenset[Phase]] = frozenset({Phase.REQUEST})
+
+    @staticmethod
+    def build(settings: ChooseSpec, ports: Ports) -> Policy:
+        return Choose(settings)
+
+    async def on_request(self, request: Request, context: Context) -> Decision:
+        version = choose(self.spec.model, self.spec.versions, self._subject(request, context))
+        answered = HeaderEdits(set=((MODEL_VERSION, version.name),))
+        return Continue(response=answered, upstream=version.upstream, facts={"version": version.name})
+
+    def _subject(self, request: Request, context: Context) -> str:
+        """What the choice sticks to. Envoy's stream id is random, and so is a choice that sticks to it."""
+        if self.spec.sticky == "none":
+            return request.stream
+        if self.spec.sticky.startswith("header:"):
+            value = request.headers.get(self.spec.sticky.removeprefix("header:"))
+            return request.stream if value is None else value
+        if context.consumer is None:
+            raise CouldNotDecide("sticky by consumer, and nobody is known to be asking")
+        return context.consumer.id

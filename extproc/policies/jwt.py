@@ -1,0 +1,189 @@
+"""`jwt:`: a signed token, checked more strictly than the library behind it would.
+
+PyJWT verifies the signature and nothing else. Every check of RFC 8725 that two readers could do differently stands here
+in the open: one key, that key's own algorithm, no name twice, no critical extension, times that are numbers.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Final
+
+import jwt
+from pydantic import Field
+
+from extproc import (
+    Authenticator,
+    Clock,
+    Consumer,
+    File,
+    KeySet,
+    LocalReply,
+    Ports,
+    Request,
+    Settings,
+    VerificationKey,
+    loads_strictly,
+    refusal,
+)
+
+MAX_TOKEN: Final = 16 * 1024  # Envoy itself stops at 60 KiB of headers
+MAX_HEADER: Final = 1024
+COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+LATEST: Final = 253_402_300_800  # the year 10000: beyond it, a date is a mistake
+HEADER: Final = "authorization"
+
+
+class JwtSettings(Settings):
+    """`consumer`, `tier` and `scopes` name the claims that hold them; `leeway` is in seconds."""
+
+    issuer: Annotated[str, Field(min_length=1)]
+    audiences: Annotated[list[str], Field(min_length=1)]
+    jwks: File
+    consumer: str = "sub"
+    tier: str = "tier"
+    scopes: str = "scope"
+    leeway: Annotated[int, Field(ge=0, le=60)] = 30
+
+
+class InvalidToken(Exception):  # noqa: N818 - never leaves this file: it becomes a refusal
+    """Why a token is not believed, as a reason code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jwt:
+    name: str
+    settings: JwtSettings
+    keys: KeySet
+    clock: Clock
+
+    @property
+    def challenge(self) -> str:
+        return "Bearer"
+
+    @property
+    def credential_headers(self) -> tuple[str, ...]:
+        return (HEADER,)
+
+    def presents(self, request: Request) -> bool:
+        return HEADER in request.headers
+
+    async def authenticate(self, request: Request) -> Consumer | LocalReply:
+        try:
+            return self._consumer(self._claims(_token(request.headers.all(HEADER))))
+        except InvalidToken as error:
+            return refusal(401, str(error), "the token is not valid here")
+
+    def _claims(self, token: str) -> Mapping[str, Any]:
+        header, payload, _ = token.split(".")
+        key = self._key(_header(header))
+        try:
+            jwt.PyJWS().decode_complete(token, key.material, algorithms=[key.algorithm])  # type: ignore[arg-type]
+        except jwt.PyJWTError:
+            raise InvalidToken("invalid_signature") from None
+        claims = _object(payload, "malformed_token")
+        check_times(claims, self.clock.now(), self.settings.leeway)
+        if claims.get("iss") != self.settings.issuer:
+            raise InvalidToken("wrong_issuer")
+        _check_audience(claims.get("aud"), self.settings.audiences)
+        return claims
+
+    def _key(self, header: Mapping[str, Any]) -> VerificationKey:
+        found = [key for key in self.keys.find(header.get("kid")) if key.algorithm == header["alg"]]
+        if len(found) != 1:
+            raise InvalidToken("unknown_key")
+        return found[0]
+
+    def _consumer(self, claims: Mapping[str, Any]) -> Consumer:
+        name, tier = claims.get(self.settings.consumer), claims.get(self.settings.tier)
+        if not isinstance(name, str) or not name:
+            raise InvalidToken("no_consumer")
+        if tier is not None and not isinstance(tier, str):
+            raise InvalidToken("malformed_token")
+        return Consumer(name, tier, _scopes(claims.get(self.settings.scopes)), claims)
+
+
+class JwtKind:
+    name: ClassVar[str] = "jwt"
+    Settings: ClassVar[type[JwtSettings]] = JwtSettings
+
+    @staticmethod
+    def build(name: str, settings: JwtSettings, ports: Ports) -> Authenticator:
+        return Jwt(name, settings, ports.key_sets.at(str(settings.jwks)), ports.clock)
+
+
+def _token(values: Sequence[str]) -> str:
+    """Two Authorization fields reach us as one value with a comma, which no compact token has."""
+    scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
+    if scheme.lower() != "bearer":
+        raise InvalidToken("not_a_bearer_token")
+    if len(token) > MAX_TOKEN or not COMPACT.fullmatch(token):
+        raise InvalidToken("malformed_token")
+    return token
+
+
+def _header(segment: str) -> Mapping[str, Any]:
+    if len(segment) > MAX_HEADER:
+        raise InvalidToken("malformed_token")
+    header = _object(segment, "malformed_token")
+    if header.keys() & {"crit", "b64", "cty", "zip", "enc"}:
+        raise InvalidToken("unsupported_token")
+    kid, kind = header.get("kid"), header.get("typ", "JWT")
+    if not isinstance(header.get("alg"), str) or not (kid is None or isinstance(kid, str)):
+        raise InvalidToken("malformed_token")
+    if not isinstance(kind, str) or kind.lower() not in TYPES:
+        raise InvalidToken("unsupported_token")
+    return header
+
+
+def _object(segment: str, reason: str) -> Mapping[str, Any]:
+    try:
+        decoded = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+        value = loads_strictly(decoded)
+    except ValueError:
+        raise InvalidToken(reason) from None
+    if not isinstance(value, dict):
+        raise InvalidToken(reason)
+    return value
+
+
+def check_times(claims: Mapping[str, Any], now: float, leeway: int) -> None:
+    """`exp` must be there; `nbf` and `iat` must hold where they are (RFC 7519 §4.1.4 to §4.1.6)."""
+    if _time(claims, "exp", required=True) + leeway <= now:
+        raise InvalidToken("expired")
+    if _time(claims, "nbf") - leeway > now or _time(claims, "iat") - leeway > now:
+        raise InvalidToken("not_yet_valid")
+
+
+def _time(claims: Mapping[str, Any], name: str, *, required: bool = False) -> float:
+    if name not in claims and not required:
+        return 0.0
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidToken("malformed_token")
+    if not math.isfinite(value) or not 0 <= value < LATEST:
+        raise InvalidToken("malformed_token")
+    return float(value)
+
+
+def _check_audience(audience: Any, accepted: Sequence[str]) -> None:
+    named = [audience] if isinstance(audience, str) else audience
+    if not isinstance(named, list) or not all(isinstance(item, str) for item in named):
+        raise InvalidToken("wrong_audience")
+    if not set(named) & set(accepted):
+        raise InvalidToken("wrong_audience")
+
+
+def _scopes(value: Any) -> tuple[str, ...]:
+    """A space-delimited text (RFC 8693 §4.2) or a list of texts."""
+    if value is None:
+        return ()
+    named = value.split(" ") if isinstance(value, str) else value
+    if not isinstance(named, list) or not all(isinstance(item, str) for item in named):
+        raise InvalidToken("malformed_token")
+    return tuple(dict.fromkeys(item for item in named if item))

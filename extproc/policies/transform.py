@@ -1,0 +1,117 @@
+"""`use: transform`: set headers and members of a JSON response, the values given by CEL.
+
+A body that is not the JSON object it claims to be passes untouched: this kind adorns answers, it does not guard them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, Field
+
+from extproc import (
+    CONTINUE,
+    Cel,
+    Context,
+    Continue,
+    Decision,
+    Expression,
+    HeaderEdits,
+    HeaderName,
+    Phase,
+    Policy,
+    Ports,
+    Request,
+    Response,
+    Settings,
+    loads_strictly,
+    variables,
+)
+
+
+def _settable(name: str) -> str:
+    HeaderEdits(set=((name, ""),))
+    return name
+
+
+Member = Annotated[str, Field(pattern=r"^[^.\s]+(\.[^.\s]+)*$", max_length=256)]
+
+
+class JsonEdits(Settings):
+    """`set` maps a dotted path of member names to the expression for its value."""
+
+    set: dict[Member, Cel] = {}
+
+
+class ResponseEdits(Settings):
+    headers: dict[Annotated[HeaderName, AfterValidator(_settable)], Cel] = {}
+    json_: Annotated[JsonEdits, Field(alias="json")] = JsonEdits()
+
+
+class TransformSettings(Settings):
+    response: ResponseEdits
+
+
+def _phases(settings: TransformSettings) -> frozenset[Phase]:
+    return frozenset({Phase.RESPONSE_BODY if settings.response.json_.set else Phase.RESPONSE})
+
+
+@dataclass(frozen=True, slots=True)
+class Transform(Policy):
+    headers: Mapping[str, Expression]
+    members: Mapping[tuple[str, ...], Expression]
+
+    name: ClassVar[str] = "transform"
+    Settings: ClassVar[type[TransformSettings]] = TransformSettings
+    phases: ClassVar[Any] = staticmethod(_phases)
+
+    @staticmethod
+    def build(settings: TransformSettings, ports: Ports) -> Policy:
+        edits = settings.response
+        return Transform(
+            {name: ports.expression(text) for name, text in edits.headers.items()},
+            {tuple(path.split(".")): ports.expression(text) for path, text in edits.json_.set.items()},
+        )
+
+    async def on_response(self, response: Response, request: Request, context: Context) -> Decision:
+        document = _document(response)
+        if self.members and document is None:
+            return CONTINUE
+        seen = variables(request, context.route, context.consumer, response, document)
+        headers = HeaderEdits(set=tuple((name, _text(value.value(seen))) for name, value in self.headers.items()))
+        if not self.members or document is None:
+            return Continue(response=headers)
+        for path, expression in self.members.items():
+            _set(document, path, expression.value(seen))
+        return Continue(response=headers, body=json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def _document(response: Response) -> dict[str, Any] | None:
+    media_type = (response.headers.get("content-type") or "").split(";")[0].strip().lower()
+    if not (media_type == "application/json" or media_type.endswith("+json")) or not response.body:
+        return None
+    if response.headers.get(
+        "content-encoding",
+    ) not in (None, "identity"):
+        return None
+    try:
+        document = loads_strictly(response.body)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _set(document: dict[str, Any], path: tuple[str, ...], value: object) -> None:
+    """Objects on the way are made; a member that is no object is replaced."""
+    for name in path[:-1]:
+        if not isinstance(document.get(name), dict):
+            document[name] = {}
+        document = document[name]
+    document[path[-1]] = value
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -1,0 +1,151 @@
+"""envoy.service.auth.v3.Authorization: the fused call. Who is asking, may they, how often, and where to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final
+
+import grpc
+from google.protobuf.struct_pb2 import Struct
+
+from extproc.core.chain import Outcome
+from extproc.core.decision import Continue, LocalReply
+from extproc.core.errors import InvalidMutation
+from extproc.core.gateway import Gateway
+from extproc.core.headers import Headers
+from extproc.core.identity import forged_headers, owned_headers
+from extproc.core.message import Request
+from extproc.core.names import REQUEST_ID, REVISION, ROUTE
+from extproc.core.ports import Clock, Recorder
+from extproc.services.headers import decode_headers, string_options
+from extproc.services.records import ALLOWED, failure, record_of
+from extproc.wire.auth_pb2 import CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse
+from extproc.wire.base_pb2 import HttpStatus, Status
+
+SERVICE: Final = "envoy.service.auth.v3.Authorization"
+NAME: Final = "ext_authz"
+
+
+class ExtAuthz:
+    """Answers Check. `gateway` gives the plan in force when the call arrives."""
+
+    def __init__(self, gateway: Callable[[], Gateway], clock: Clock, recorder: Recorder) -> None:
+        self._gateway = gateway
+        self._clock = clock
+        self._recorder = recorder
+
+    async def check(
+        self, call: CheckRequest, context: grpc.aio.ServicerContext[CheckRequest, CheckResponse]
+    ) -> CheckResponse:
+        started = self._clock.monotonic()
+        request = decode(call)
+        route = call.attributes.context_extensions.get(ROUTE, "")
+        revision = call.attributes.context_extensions.get(REVISION, "")
+        outcome, detail = await self._decide(request, route, revision)
+        answer, outcome, detail = _encode(outcome, detail, request, _stamp(route, revision))
+        took = self._clock.monotonic() - started
+        self._recorder.record(record_of(NAME, route, request, outcome, took, detail))
+        return answer
+
+    async def _decide(self, request: Request, route: str, revision: str) -> tuple[Outcome, str]:
+        """Every way out of here but the chain's own is a refusal."""
+        try:
+            return await self._gateway().route(route, revision).chain.on_request(request), ""
+        except Exception as error:  # noqa: BLE001 - whatever it is, no decision was reached, and that denies
+            failed = failure(error)
+            return failed.outcome, failed.detail
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        method = grpc.unary_unary_rpc_method_handler(
+            self.check,
+            request_deserializer=CheckRequest.FromString,
+            response_serializer=CheckResponse.SerializeToString,
+        )
+        return grpc.method_handlers_generic_handler(SERVICE, {"Check": method})
+
+
+def decode(call: CheckRequest) -> Request:
+    attributes = call.attributes
+    http = attributes.request.http
+    # With encode_raw_headers `headers` is empty; an Envoy that somebody else configured may send it instead.
+    headers = decode_headers(http.header_map) if http.header_map.headers else _plain_headers(dict(http.headers))
+    path, _, query = http.path.partition("?")
+    return Request(
+        method=http.method,
+        path=path,
+        query=query,
+        host=http.host,
+        scheme=http.scheme,
+        headers=headers,
+        address=attributes.source.address.socket_address.address,
+        id=headers.get(REQUEST_ID) or "",
+        stream=http.id,
+    )
+
+
+def _plain_headers(headers: dict[str, str]) -> Headers:
+    return Headers(tuple((name.lower(), value) for name, value in headers.items() if not name.startswith(":")))
+
+
+def _encode(
+    outcome: Outcome, detail: str, request: Request, stamp: dict[str, str]
+) -> tuple[CheckResponse, Outcome, str]:
+    """The answer, and what it really says: an edit that cannot be sent turns an allow into a refusal."""
+    try:
+        if isinstance(outcome.decision, Continue):
+            return allow(outcome.decision, outcome, request, stamp), outcome, detail
+        return deny(outcome.decision, outcome, stamp), outcome, detail
+    except InvalidMutation as error:
+        failed = failure(error, outcome)
+        return deny(failed.reply, failed.outcome, stamp), failed.outcome, failed.detail
+
+
+def _stamp(route: str, revision: str) -> dict[str, str]:
+    return {"route": route, "revision": revision}
+
+
+def allow(decision: Continue, outcome: Outcome, request: Request, stamp: dict[str, str]) -> CheckResponse:
+    """The only place where a request is let through."""
+    granted = owned_headers(outcome.consumer, decision.upstream)
+    removed = (*decision.request.remove, *forged_headers(request.headers, granted))
+    return CheckResponse(
+        status=Status(code=grpc.StatusCode.OK.value[0]),
+        ok_response=OkHttpResponse(
+            headers=string_options((*decision.request.set, *granted)),
+            headers_to_remove=removed,
+            response_headers_to_add=string_options(decision.response.set),
+        ),
+        dynamic_metadata=_metadata(outcome, stamp),
+    )
+
+
+def deny(reply: LocalReply, outcome: Outcome, stamp: dict[str, str]) -> CheckResponse:
+    """Raises InvalidMutation for a status that a client takes for success."""
+    if reply.status < HTTPStatus.MULTIPLE_CHOICES:
+        raise InvalidMutation(f"a refusal with the status {reply.status}")
+    return CheckResponse(
+        status=Status(code=grpc.StatusCode.PERMISSION_DENIED.value[0]),
+        denied_response=DeniedHttpResponse(
+            status=HttpStatus(code=reply.status),  # type: ignore[arg-type]  # enums are open, every status has a number
+            headers=string_options(reply.headers),
+            body=reply.body.decode("utf-8", "replace"),
+        ),
+        dynamic_metadata=_metadata(outcome, stamp),
+    )
+
+
+def _metadata(outcome: Outcome, stamp: dict[str, str]) -> Struct:
+    """For Envoy's own access log and for ext_proc: core.names.DECISION_KEYS."""
+    consumer = outcome.consumer
+    known = {
+        **stamp,
+        "reason": outcome.decision.reason if isinstance(outcome.decision, LocalReply) else ALLOWED,
+        "consumer": consumer.id if consumer else "",
+        "tier": (consumer.tier or "") if consumer else "",
+        "scopes": " ".join(consumer.scopes) if consumer else "",
+        "version": outcome.facts.get("version", ""),
+    }
+    metadata = Struct()
+    metadata.update({key: value for key, value in known.items() if value})
+    return metadata

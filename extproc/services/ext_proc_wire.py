@@ -1,0 +1,137 @@
+"""ext_proc's messages between the wire and the exchange."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from google.protobuf.struct_pb2 import Struct
+
+from extproc.core.decision import HeaderEdits, LocalReply
+from extproc.core.errors import ProtocolViolation
+from extproc.core.exchange import (
+    BodyReply,
+    HeadersReply,
+    ImmediateReply,
+    Message,
+    Reply,
+    RequestHeaders,
+    ResponseBody,
+    ResponseHeaders,
+)
+from extproc.core.message import Consumer, Request, Response
+from extproc.core.names import (
+    ANSWER_ATTRIBUTE,
+    DECISION_NAMESPACE,
+    EXT_PROC_ATTRIBUTES,
+    FROM_UPSTREAM,
+    REPLY_DETAILS,
+    ROUTE_ATTRIBUTE,
+)
+from extproc.services.headers import decode_headers, pseudo_header, raw_options
+from extproc.wire.base_pb2 import HttpStatus
+from extproc.wire.process_pb2 import (
+    BodyMutation,
+    BodyResponse,
+    CommonResponse,
+    HeaderMutation,
+    HeadersResponse,
+    HttpHeaders,
+    ImmediateResponse,
+    ProcessingRequest,
+    ProcessingResponse,
+)
+
+NO_STATUS: Final = "0"
+
+
+def decode(message: ProcessingRequest) -> Message:
+    """Raises ProtocolViolation for a message that our modes never ask for, or that holds none."""
+    kind = message.WhichOneof("request")
+    if kind == "request_headers":
+        return RequestHeaders(message.request_headers.end_of_stream)
+    if kind == "response_headers":
+        return ResponseHeaders(_response(message.response_headers), message.response_headers.end_of_stream)
+    if kind == "response_body":
+        return ResponseBody(message.response_body.body, message.response_body.end_of_stream)
+    raise ProtocolViolation(f"a message of kind {kind}")
+
+
+def _response(headers: HttpHeaders) -> Response:
+    status = pseudo_header(headers.headers, ":status") or NO_STATUS
+    if not (status.isascii() and status.isdigit()):
+        raise ProtocolViolation("a response whose status is no number")
+    return Response(int(status), decode_headers(headers.headers))
+
+
+def decode_decision(message: ProcessingRequest) -> tuple[str, str, Consumer | None]:
+    """Route, revision and consumer. The ext_authz answer is forwarded as metadata; where none was asked for, the route
+    comes as an attribute, and the revision is not known."""
+    decided = message.metadata_context.filter_metadata.get(DECISION_NAMESPACE, Struct()).fields
+    route = _text(_attributes(message), ROUTE_ATTRIBUTE) or decided["route"].string_value
+    revision = decided["revision"].string_value
+    if not decided["consumer"].string_value:
+        return route, revision, None
+    scopes = tuple(decided["scopes"].string_value.split())
+    return route, revision, Consumer(decided["consumer"].string_value, decided["tier"].string_value or None, scopes)
+
+
+def decode_request(message: ProcessingRequest) -> Request:
+    """The request by its attributes: no message of its own is paid for it. Headers are not among them."""
+    attributes = _attributes(message)
+    path, _, query = _text(attributes, "request.path").partition("?")
+    return Request(
+        method=_text(attributes, "request.method"),
+        path=path,
+        query=query,
+        host=_text(attributes, "request.host"),
+        scheme=_text(attributes, "request.scheme"),
+        address=_text(attributes, "source.address").rpartition(":")[0].strip("[]"),
+        id=_text(attributes, "request.id"),
+    )
+
+
+def is_from_upstream(message: ProcessingRequest) -> bool:
+    """A refusal, ours or Envoy's, comes by here as well; it is no answer of the upstream's and is not to be edited."""
+    return _text(_attributes(message), ANSWER_ATTRIBUTE) in ("", FROM_UPSTREAM)
+
+
+def _attributes(message: ProcessingRequest) -> Struct:
+    return message.attributes.get(EXT_PROC_ATTRIBUTES, Struct())
+
+
+def _text(attributes: Struct, name: str) -> str:
+    return attributes.fields[name].string_value if name in attributes.fields else ""
+
+
+def encode(reply: Reply) -> ProcessingResponse:
+    if isinstance(reply, ImmediateReply):
+        return ProcessingResponse(immediate_response=_immediate(reply.reply))
+    if isinstance(reply, HeadersReply):
+        answer = HeadersResponse(response=CommonResponse(header_mutation=_mutation(reply.edits)))
+        return (
+            ProcessingResponse(request_headers=answer)
+            if reply.of_request
+            else ProcessingResponse(response_headers=answer)
+        )
+    return ProcessingResponse(response_body=_body(reply))
+
+
+def _body(reply: BodyReply) -> BodyResponse:
+    mutation = _mutation(reply.edits)
+    if reply.body is None:
+        return BodyResponse(response=CommonResponse(header_mutation=mutation))
+    mutation.set_headers.extend(raw_options([("content-length", str(reply.content_length))]))
+    return BodyResponse(response=CommonResponse(header_mutation=mutation, body_mutation=BodyMutation(body=reply.body)))
+
+
+def _mutation(edits: HeaderEdits) -> HeaderMutation:
+    return HeaderMutation(set_headers=raw_options(edits.set), remove_headers=edits.remove)
+
+
+def _immediate(reply: LocalReply) -> ImmediateResponse:
+    return ImmediateResponse(
+        status=HttpStatus(code=reply.status),  # type: ignore[arg-type]  # enums are open, every status has a number
+        headers=HeaderMutation(set_headers=raw_options(reply.headers)),
+        body=reply.body,
+        details=REPLY_DETAILS + reply.reason,
+    )

@@ -1,0 +1,47 @@
+"""Header fields between the wire and plain Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from google.protobuf.wrappers_pb2 import BoolValue
+
+from extproc.core.headers import Headers
+from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HeaderValueOption
+
+OVERWRITE = HeaderValueOption.HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
+
+
+def decode_headers(header_map: HeaderMap) -> Headers:
+    """Envoy fills `raw_value`, older or foreign ones `value`; pseudo-headers are told apart elsewhere."""
+    return Headers(
+        tuple((item.key.lower(), text_of(item)) for item in header_map.headers if not item.key.startswith(":"))
+    )
+
+
+def pseudo_header(header_map: HeaderMap, name: str) -> str:
+    return next((text_of(item) for item in header_map.headers if item.key == name), "")
+
+
+def text_of(item: HeaderValue) -> str:
+    """One character per byte: whatever a client sends is text, and nothing is lost."""
+    return item.raw_value.decode("latin-1") if item.raw_value else item.value
+
+
+def string_options(fields: Iterable[tuple[str, str]]) -> list[HeaderValueOption]:
+    """For ext_authz, which reads `value`. Overwriting is said in both ways that Envoy has read over the years:
+    appending would join our identity header onto whatever the client sent."""
+    return [
+        HeaderValueOption(
+            header=HeaderValue(key=name, value=value), append=BoolValue(value=False), append_action=OVERWRITE
+        )
+        for name, value in fields
+    ]
+
+
+def raw_options(fields: Iterable[tuple[str, str]]) -> list[HeaderValueOption]:
+    """For ext_proc, which reads `raw_value` and refuses both at once; `append` unset overwrites."""
+    return [
+        HeaderValueOption(header=HeaderValue(key=name, raw_value=value.encode("utf-8")), append_action=OVERWRITE)
+        for name, value in fields
+    ]

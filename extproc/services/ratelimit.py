@@ -1,0 +1,138 @@
+"""envoy.service.ratelimit.v3.RateLimitService: limits that Envoy's own ratelimit filter asks about.
+
+A failure is the gRPC status UNAVAILABLE, on which the filter's failure mode denies. The code UNKNOWN is never sent:
+Envoy admits it whatever its failure mode says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+
+from extproc.core.chain import Outcome
+from extproc.core.decision import CONTINUE, LocalReply
+from extproc.core.errors import CouldNotDecide, UnknownRoute
+from extproc.core.gateway import Gateway
+from extproc.core.limits import NANOSECONDS, Charge, Counter, CounterState, Hit, Limit, Per
+from extproc.core.message import Request
+from extproc.core.names import ADDRESS, CALL_REQUEST_ID, DOMAIN, LIMIT, REVISION, ROUTE
+from extproc.core.ports import Clock, CounterStore, Recorder
+from extproc.core.rate_limit import rate_limit_headers, rate_limited
+from extproc.services.records import failure, record_of
+from extproc.wire.base_pb2 import HeaderValue
+from extproc.wire.ratelimit_pb2 import RateLimitDescriptor, RateLimitRequest, RateLimitResponse
+
+SERVICE: Final = "envoy.service.ratelimit.v3.RateLimitService"
+NAME: Final = "ratelimit"
+Code = RateLimitResponse.Code
+Unit = RateLimitResponse.RateLimit.Unit
+DAY: Final = 86_400
+UNITS: Final = (
+    (Unit.SECOND, 1), (Unit.MINUTE, 60), (Unit.HOUR, 3_600), (Unit.DAY, DAY),
+    (Unit.WEEK, 7 * DAY), (Unit.MONTH, 30 * DAY), (Unit.YEAR, 365 * DAY),
+)  # fmt: skip
+# Envoy's enum of units for overrides has the same numbers, without the week (rls.proto).
+SECONDS: Final[dict[int, int]] = dict(UNITS)
+
+
+class RateLimit:
+    """Answers ShouldRateLimit for descriptors that our own bootstrap makes."""
+
+    def __init__(self, gateway: Callable[[], Gateway], store: CounterStore, clock: Clock, recorder: Recorder) -> None:
+        self._gateway = gateway
+        self._store = store
+        self._clock = clock
+        self._recorder = recorder
+
+    async def should_rate_limit(
+        self, call: RateLimitRequest, context: grpc.aio.ServicerContext[RateLimitRequest, RateLimitResponse]
+    ) -> RateLimitResponse:
+        started = self._clock.monotonic()
+        entries = [{entry.key: entry.value for entry in descriptor.entries} for descriptor in call.descriptors]
+        first = entries[0] if entries else {}
+        request = Request("", "", id=_request_id(context), address=first.get(ADDRESS, "").partition("/")[0])
+        try:
+            states = await self._judge(call, entries)
+        except Exception as error:  # noqa: BLE001 - whatever it is, no judgement was reached, and that denies
+            failed = failure(error)
+            self._record(first, request, failed.outcome, started, failed.detail)
+            await context.abort(grpc.StatusCode.UNAVAILABLE, failed.reply.reason)
+        outcome = Outcome(CONTINUE if all(state.allowed for state in states) else rate_limited(states))
+        self._record(first, request, outcome, started, "")
+        return encode(states, outcome.decision if isinstance(outcome.decision, LocalReply) else None)
+
+    async def _judge(self, call: RateLimitRequest, entries: Sequence[dict[str, str]]) -> tuple[CounterState, ...]:
+        if call.domain != DOMAIN or not entries:
+            raise UnknownRoute(f"no limits for the domain {call.domain!r} with {len(entries)} descriptors")
+        hits = tuple(
+            Hit(self._counter(named, descriptor), _count(call, descriptor))
+            for named, descriptor in zip(entries, call.descriptors, strict=True)
+        )
+        return await self._store.hit(Charge(hits))
+
+    def _counter(self, named: dict[str, str], descriptor: RateLimitDescriptor) -> Counter:
+        limit = self._gateway().limit(named.get(ROUTE, ""), named.get(LIMIT, ""), named.get(REVISION, ""))
+        if descriptor.HasField("limit"):
+            limit = overridden(limit, descriptor.limit)
+        if limit.per is Per.ROUTE:
+            return Counter(limit, ())
+        if limit.per is not Per.ADDRESS or not named.get(ADDRESS):
+            raise CouldNotDecide(f"limit {limit.name} counts per {limit.per.value}, which this call does not say")
+        return Counter(limit, (named[ADDRESS],))
+
+    def _record(self, named: dict[str, str], request: Request, outcome: Outcome, started: int, detail: str) -> None:
+        took = self._clock.monotonic() - started
+        self._recorder.record(record_of(NAME, named.get(ROUTE, ""), request, outcome, took, detail))
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        method = grpc.unary_unary_rpc_method_handler(
+            self.should_rate_limit,
+            request_deserializer=RateLimitRequest.FromString,
+            response_serializer=RateLimitResponse.SerializeToString,
+        )
+        return grpc.method_handlers_generic_handler(SERVICE, {"ShouldRateLimit": method})
+
+
+def _request_id(context: grpc.aio.ServicerContext[RateLimitRequest, RateLimitResponse]) -> str:
+    metadata = context.invocation_metadata() or ()
+    return next((str(value) for key, value in metadata if key == CALL_REQUEST_ID), "")
+
+
+def _count(call: RateLimitRequest, descriptor: RateLimitDescriptor) -> int:
+    """The descriptor's own number, where an explicit 0 only looks; else the call's, where 0 means 1 (rls.proto)."""
+    return descriptor.hits_addend.value if descriptor.HasField("hits_addend") else call.hits_addend or 1
+
+
+def overridden(limit: Limit, override: RateLimitDescriptor.RateLimitOverride) -> Limit:
+    """A limit that Envoy brings along replaces the configured rate: ignoring it would make dynamic tiers do nothing."""
+    if override.unit not in SECONDS or not override.requests_per_unit:
+        raise CouldNotDecide("a limit override without a rate")
+    count = override.requests_per_unit
+    return replace(limit, count=count, period=SECONDS[override.unit], burst=count)
+
+
+def encode(states: Sequence[CounterState], refused: LocalReply | None) -> RateLimitResponse:
+    """One status per descriptor, in their order; OVER_LIMIT as a whole when one is over."""
+    headers = refused.headers if refused else rate_limit_headers(states)
+    return RateLimitResponse(
+        overall_code=Code.OVER_LIMIT if refused else Code.OK,
+        statuses=[_status(state) for state in states],
+        response_headers_to_add=[HeaderValue(key=name, value=value) for name, value in headers],
+        raw_body=refused.body if refused else b"",
+    )
+
+
+def _status(state: CounterState) -> RateLimitResponse.DescriptorStatus:
+    limit = state.counter.limit
+    unit, length = next((known for known in UNITS if known[1] == limit.period), UNITS[0])
+    per_unit = limit.count * length // limit.period
+    return RateLimitResponse.DescriptorStatus(
+        code=Code.OK if state.allowed else Code.OVER_LIMIT,
+        current_limit=RateLimitResponse.RateLimit(name=limit.name, requests_per_unit=per_unit, unit=unit),
+        limit_remaining=min(state.remaining, 2**32 - 1),
+        duration_until_reset=Duration(seconds=state.reset // NANOSECONDS, nanos=state.reset % NANOSECONDS),
+    )

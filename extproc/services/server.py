@@ -1,0 +1,76 @@
+"""The gRPC server of one worker, on one Unix socket that a group may share."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+SOCKET_UMASK: Final = 0o117  # 0660: grpcio's own default is 0755, on which another user's Envoy cannot connect
+PROBE_TIMEOUT: Final = 0.5
+SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class SocketInUse(Exception):  # noqa: N818 - the name is the sentence
+    """Another sidecar answers on that socket."""
+
+
+class Server:
+    """Starts not serving; Envoy's health check sends nothing until `serve` has been called."""
+
+    def __init__(self, path: str, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        self._path = path
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        self._server.add_generic_rpc_handlers(list(handlers))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+
+    async def start(self) -> None:
+        """Raises SocketInUse, or OSError where the socket cannot be made."""
+        free_socket(self._path)
+        previous = os.umask(SOCKET_UMASK)
+        try:
+            self._server.add_insecure_port(f"unix:{self._path}")
+        except RuntimeError as error:
+            raise OSError(f"the socket {self._path} cannot be made: {error}") from None
+        finally:
+            os.umask(previous)
+        await self._health.set("", NOT_SERVING)
+        await self._server.start()
+
+    async def serve(self) -> None:
+        await self._health.set("", SERVING)
+
+    async def stop(self, grace: float) -> None:
+        """Not serving at once; calls under way get `grace` seconds."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace)
+        _remove(self._path)
+
+
+def is_live(path: str) -> bool:
+    """Whether something accepts connections on that socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(PROBE_TIMEOUT)
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+        return True
+
+
+def free_socket(path: str) -> None:
+    """Remove what a dead process left. grpcio would unlink a live socket without asking."""
+    if is_live(path):
+        raise SocketInUse(f"another sidecar serves {path}")
+    _remove(path)
+
+
+def _remove(path: str) -> None:
+    Path(path).unlink(missing_ok=True)

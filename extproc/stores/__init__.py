@@ -1,0 +1,1 @@
+"""Where counters, API keys and verification keys are kept, behind the ports that core declares."""

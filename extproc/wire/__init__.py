@@ -1,0 +1,1 @@
+"""The messages Envoy exchanges with the sidecar, generated from protos/ by protos/generate.py; never edited."""
