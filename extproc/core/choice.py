@@ -1,6 +1,6 @@
 """Which version of a model a caller gets: a weighted draw that sticks.
 
-Weighted rendezvous hashing (Thaler & Ravishankar's highest random weight, Schindelhauer & Schomaker's logarithmic form):
+Weighted rendezvous hashing (Thaler & Ravishankar's highest random weight, with Schindelhauer & Schomaker's logarithm):
 every version scores -weight / ln(u) with u drawn from (subject, version). A version's score depends on its own weight
 alone, so when one weight grows against the others, callers move to that version and nowhere else.
 """

@@ -1,1 +1,7 @@
 """For policy authors: fakes with behaviour, so that a policy is tested like ordinary Python."""
+
+from __future__ import annotations
+
+from extproc.testing.fakes import FakeClock, FakeKeys, FakeKeySets, FakeRecorder, fake_ports
+
+__all__ = ["FakeClock", "FakeKeySets", "FakeKeys", "FakeRecorder", "fake_ports"]

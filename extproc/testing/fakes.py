@@ -1,0 +1,83 @@
+"""Ports with real behaviour and no I/O: time that tests move, records that tests read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from extproc.config.expressions import compile_expression
+from extproc.core.api_key import digest as digest_of
+from extproc.core.limits import NANOSECONDS
+from extproc.core.message import Consumer
+from extproc.core.ports import Clock, CounterStore, KeySet, Ports, VerificationKey
+from extproc.core.record import DecisionRecord
+from extproc.stores.memory import MemoryCounters
+
+
+@dataclass(slots=True)
+class FakeClock:
+    """Starts at a round moment of 2026 and moves only when told to."""
+
+    seconds: float = 1_790_000_000.0
+    ticks: int = 1_000 * NANOSECONDS
+
+    def now(self) -> float:
+        return self.seconds
+
+    def monotonic(self) -> int:
+        return self.ticks
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.ticks += round(seconds * NANOSECONDS)
+
+
+@dataclass(slots=True)
+class FakeRecorder:
+    """Keeps every record in order."""
+
+    records: list[DecisionRecord] = field(default_factory=list)
+
+    def record(self, record: DecisionRecord) -> None:
+        self.records.append(record)
+
+
+@dataclass(frozen=True, slots=True)
+class FakeKeys:
+    """API keys by their text, as a test writes them."""
+
+    consumers: Mapping[str, Consumer] = field(default_factory=dict)
+
+    async def consumer_of(self, digest: str) -> Consumer | None:
+        return {digest_of(key): consumer for key, consumer in self.consumers.items()}.get(digest)
+
+
+@dataclass(frozen=True, slots=True)
+class FakeKeySets:
+    """The same keys at every location."""
+
+    keys: Sequence[VerificationKey] = ()
+
+    def at(self, location: str) -> KeySet:
+        return self
+
+    def find(self, kid: str | None) -> Sequence[VerificationKey]:
+        return [key for key in self.keys if kid is None or getattr(key, "kid", None) == kid]
+
+
+def fake_ports(
+    *,
+    clock: Clock | None = None,
+    counters: CounterStore | None = None,
+    api_keys: Mapping[str, Consumer] | None = None,
+    verification_keys: Sequence[VerificationKey] = (),
+) -> Ports:
+    """What a policy is built with, in memory: the real counter store and the real expressions, on a fake clock."""
+    clock = clock or FakeClock()
+    return Ports(
+        clock=clock,
+        counters=counters or MemoryCounters(clock),
+        keys=FakeKeys(dict(api_keys or {})),
+        key_sets=FakeKeySets(verification_keys),
+        expression=compile_expression,
+    )
