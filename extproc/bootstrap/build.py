@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from betterproto2 import Casing
 from envoy_data_plane.envoy.config.bootstrap import v3 as bootstrap
 from envoy_data_plane.envoy.config.core import v3 as core
 from envoy_data_plane.envoy.config.overload import v3 as overload
@@ -33,8 +32,13 @@ def build_bootstrap(plan: Plan) -> dict[str, Any]:
             clusters=[sidecar_cluster(plan.sidecar), *(upstream(item) for item in plan.upstreams.values())],
         ),
     )
-    written: dict[str, Any] = write_defaults(message.to_dict(casing=Casing.SNAKE))
+    written: dict[str, Any] = write_defaults(message.to_dict(casing=_as_envoy_has_it))  # type: ignore[arg-type]
     return written
+
+
+def _as_envoy_has_it(field: str) -> str:
+    """Field names untouched: betterproto2's own casings turn `consecutive_5xx` into `consecutive_5_xx`."""
+    return field
 
 
 def _overload() -> overload.OverloadManager:

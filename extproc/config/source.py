@@ -103,7 +103,8 @@ class _Reader:
         except ValueError as error:
             self._find(path, str(error))
             return text
-        return _resolve(replaced) if getattr(node, "style", None) is None else replaced
+        quoted = getattr(node, "style", None)  # empty or None where the scalar is plain
+        return replaced if quoted else _resolve(replaced)
 
     def _find(self, path: Path, message: str, hint: str = "") -> None:
         self.source.findings.append(Finding(path, message, hint))

@@ -1,0 +1,44 @@
+"""Where the expected bootstraps are, and how one is made."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from extproc.app.sidecar import read_plan
+from extproc.bootstrap.build import build_bootstrap
+from extproc.bootstrap.render import render
+
+ROOT: Final = Path(__file__).parents[2]
+FOLDERS: Final = (ROOT / "tests" / "golden", ROOT / "envoy")
+INPUT: Final = ".gateway.yaml"
+OUTPUT: Final = ".bootstrap.yaml"
+REWRITE: Final = os.environ.get("EXTPROC_WRITE_GOLDEN") == "1"  # noqa: TID251 - asked for by `make golden`
+
+
+def cases() -> list[Path]:
+    return sorted(file for folder in FOLDERS for file in folder.glob(f"*{INPUT}"))
+
+
+def expected_file(case: Path) -> Path:
+    return case.with_name(case.name.removesuffix(INPUT) + OUTPUT)
+
+
+@cache
+def bootstrap_of(case: Path) -> dict[str, Any]:
+    _, plan = read_plan(case, {})
+    return build_bootstrap(plan)
+
+
+def rendered(case: Path) -> str:
+    return render(bootstrap_of(case))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A new case is a new file: every test that asks for `case` meets all of them."""
+    if "case" in metafunc.fixturenames:
+        metafunc.parametrize("case", cases(), ids=lambda case: case.name.removesuffix(INPUT))

@@ -1,0 +1,37 @@
+"""Every example's bootstrap, byte for byte, and what the real Envoy says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from extproc.app.envoy import find_envoy, validate
+from tests.golden.conftest import FOLDERS, OUTPUT, REWRITE, bootstrap_of, cases, expected_file, rendered
+
+
+def test_a_gateway_file_renders_to_exactly_the_expected_bootstrap(case: Path) -> None:
+    expected, text = expected_file(case), rendered(case)
+    if REWRITE:
+        expected.write_text(text, encoding="utf-8")
+    assert expected.is_file(), f"no {expected.name} yet: run `make golden`, read what it writes, commit it"
+    assert text == expected.read_text(encoding="utf-8")
+
+
+async def test_the_real_envoy_accepts_the_bootstrap(case: Path) -> None:
+    assert await validate(find_envoy(), expected_file(case)) is None
+
+
+def test_what_is_written_reads_back_as_what_was_meant(case: Path) -> None:
+    """Quoting: no text of ours becomes a boolean or a number on the way."""
+    assert yaml.safe_load(rendered(case)) == bootstrap_of(case)
+
+
+def test_no_expected_bootstrap_is_left_over_from_a_case_that_is_gone() -> None:
+    written = {file for folder in FOLDERS for file in folder.glob(f"*{OUTPUT}")}
+    stale = written - {expected_file(case) for case in cases()}
+    if REWRITE:
+        for file in stale:
+            file.unlink()
+        return
+    assert not stale
