@@ -31,7 +31,7 @@ def assemble(plan: Plan, ports: Ports, loaded: Loaded, problems: list[Problem]) 
         except ValueError as error:
             problems.append(loaded.problem(("routes", index), str(error)))
     if problems:
-        raise InvalidConfig(problems)
+        raise InvalidConfig(sorted(problems, key=lambda problem: (problem.line, problem.column)))
     return Gateway(plan.revision, routes, plan.descriptors)
 
 

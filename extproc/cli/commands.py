@@ -40,9 +40,10 @@ def render(file: File) -> None:
     with reported():
         from extproc.bootstrap.build import build_bootstrap  # noqa: PLC0415
         from extproc.bootstrap.render import render as rendered  # noqa: PLC0415
-        from extproc.cli.files import checked  # noqa: PLC0415
+        from extproc.cli.files import read  # noqa: PLC0415
 
-        sys.stdout.write(rendered(build_bootstrap(checked(file))))
+        _, plan = read(file)
+        sys.stdout.write(rendered(build_bootstrap(plan)))
 
 
 @app.command()

@@ -25,15 +25,13 @@ def reported() -> Iterator[None]:
     """What an operator can mend is a sentence on standard error; anything else keeps its traceback."""
     try:
         yield
-    except* InvalidConfig as group:
-        _end(Exit.FINDINGS, *(line for error in _leaves(group) for line in _problems(error)))
-    except* OSError as group:
-        _end(Exit.RUNTIME, *(f"extproc: {_sentence(error)}" for error in _leaves(group)))
-    except* Exception as group:
-        errors = _leaves(group)
-        if not all(type(error).__name__ in EXPECTED for error in errors):
-            raise
-        _end(Exit.RUNTIME, *(f"extproc: {error}" for error in errors))
+    except Exception as raised:
+        errors = _leaves(raised)
+        if all(isinstance(error, InvalidConfig) for error in errors):
+            _end(Exit.FINDINGS, *(line for error in errors for line in _problems(error)))
+        if all(isinstance(error, OSError) or type(error).__name__ in EXPECTED for error in errors):
+            _end(Exit.RUNTIME, *(f"extproc: {_sentence(error)}" for error in errors))
+        raise
 
 
 def _leaves(group: BaseException) -> list[BaseException]:

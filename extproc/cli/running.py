@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from extproc.app.local import Options, run
-from extproc.app.sidecar import Sidecar, read_plan
+from extproc.app.sidecar import Sidecar
 from extproc.cli.feed import ConsoleReporter
+from extproc.cli.files import read
 
 
 def serve_file(file: Path) -> None:
-    loaded, plan = read_plan(file, os.environ)  # noqa: TID251 - a command runs in the operator's environment
+    loaded, plan = read(file)
 
     async def serve() -> None:
         await Sidecar(loaded, plan).run()

@@ -7,6 +7,8 @@ returns an evaluation error as a value that is true in a boolean context; here i
 from __future__ import annotations
 
 import functools
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +19,7 @@ from extproc.core.errors import CouldNotDecide
 from extproc.core.variables import TYPES
 
 MAX_LENGTH: Final = 4096
+ANSWERS: Final = "response."  # what these variables tell is known when a request was allowed long ago
 
 
 class ExpressionFailed(CouldNotDecide):
@@ -31,7 +34,10 @@ class CelExpression:
     compiled: cel.Expression
 
     def value(self, variables: Mapping[str, object]) -> object:
-        result = self.compiled.eval(data=dict(variables))
+        try:
+            result = self.compiled.eval(data=dict(variables))
+        except RuntimeError as error:  # text that is not Unicode
+            raise ExpressionFailed(f"{self.text!r}: {error}") from None
         if result.type() == cel.Type.ERROR:
             raise ExpressionFailed(f"{self.text!r}: {result.value()}")
         return _plain(result)
@@ -42,17 +48,12 @@ class CelExpression:
 
 def compile_expression(text: str) -> CelExpression:
     """Raises ValueError with the runtime's own message and its caret under the mistake."""
-    if len(text) > MAX_LENGTH:
-        raise ValueError(f"an expression has at most {MAX_LENGTH} characters")
-    try:
-        return CelExpression(text, _environment().compile(text))
-    except RuntimeError as error:
-        raise ValueError(_readable(str(error))) from None
+    return _compiled(text, answered=True)
 
 
 def compile_condition(text: str) -> CelExpression:
-    """As compile_expression, for an expression that must say yes or no."""
-    compiled = compile_expression(text)
+    """As compile_expression, for an expression that must say yes or no, and before there is a response."""
+    compiled = _compiled(text, answered=False)
     kind = compiled.compiled.return_type().name()
     if kind not in ("BOOL", "DYN"):
         raise ValueError(f"a condition must be true or false, this one is of type {kind.lower()}")
@@ -63,8 +64,19 @@ def check_expression(text: str) -> None:
     compile_expression(text)
 
 
+def _compiled(text: str, *, answered: bool) -> CelExpression:
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"an expression has at most {MAX_LENGTH} characters")
+    try:
+        return CelExpression(text, _environment(answered=answered).compile(text))
+    except RuntimeError as error:
+        raise ValueError(_readable(str(error))) from None
+    except TypeError:
+        raise ValueError("an expression is text in UTF-8") from None
+
+
 @functools.cache
-def _environment() -> cel.Env:
+def _environment(*, answered: bool) -> cel.Env:
     scalars = {"string": cel.Type.STRING, "int": cel.Type.INT, "dyn": cel.Type.DYN}
     types: dict[str, Any] = {
         **scalars,
@@ -72,22 +84,35 @@ def _environment() -> cel.Env:
         "map<string, string>": cel.Type.Map(cel.Type.STRING, cel.Type.STRING),
         "map<string, dyn>": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
     }
-    return cel.NewEnv(variables={name: types[kind] for name, kind in TYPES.items()})
+    known = {name: types[kind] for name, kind in TYPES.items() if answered or not name.startswith(ANSWERS)}
+    return cel.NewEnv(variables=known)
 
 
 def _plain(result: Any) -> object:
-    """JSON's types only: containers come back holding the runtime's own values, and a duration is not JSON."""
+    """JSON's types only: containers come back holding the runtime's own values, and a duration is not JSON.
+
+    Members are sorted: the runtime's own order differs from one process to the next.
+    """
     value = result.value() if isinstance(result, cel.Value) else result
     if isinstance(value, Mapping):
-        return {str(_plain(key)): _plain(item) for key, item in value.items()}
+        members = {_member(_plain(key)): _plain(item) for key, item in value.items()}
+        return {name: members[name] for name in sorted(members)}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ExpressionFailed(f"an expression gave {value}, which is not JSON")
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise ExpressionFailed(f"an expression gave a {type(value).__name__}, which is not JSON")
 
 
+def _member(key: object) -> str:
+    """A member's name: CEL's maps may have whole numbers and booleans for keys."""
+    return str(key).lower() if isinstance(key, bool) else str(key)
+
+
 def _readable(message: str) -> str:
-    lines = message.removeprefix("INVALID_ARGUMENT: ").removesuffix("[INVALID_ARGUMENT]").rstrip().splitlines()
-    first = lines[0].removeprefix("ERROR: <input>:").replace(" (in container '')", "") if lines else "not an expression"
-    return "\n".join(["CEL " + first, *lines[1:]])
+    """The message without the runtime's own words: where the text has no file, and every code is the same."""
+    text = re.sub(r"^[A-Z_]+: (?=[A-Z])|\s*\[[A-Z_]+\]\s*$", "", message)
+    text = re.sub(r"^ERROR: <input>:", "", text.replace(" (in container '')", ""), flags=re.MULTILINE)
+    return f"CEL {text.rstrip() or 'cannot read this expression'}"

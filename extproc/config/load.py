@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from extproc.config.environment import substitute
 from extproc.config.model import Config
-from extproc.config.references import check_references, nearest
+from extproc.config.references import check_references
+from extproc.config.sentences import finding, nearest
 from extproc.config.settings import FOLDER
 from extproc.config.source import Source, parse
+from extproc.core.errors import ExtprocError
 from extproc.core.problems import Finding, InvalidConfig, Path, Problem, spell_path
 
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
@@ -55,14 +57,16 @@ def load(file: FilePath, environment: Mapping[str, str], kinds: Kinds, text: str
     """
     source = parse(_read(file) if text is None else text, lambda scalar: substitute(scalar, environment))
     context = {FOLDER: file.absolute().parent}
-    findings = list(source.findings)
-    config = _validate(Config, source.data, (), context, findings)
+    findings: list[Finding] = []
+    config = _validate(Config, source.data, (), context, findings) if source.readable else None
     settings = _plugin_settings(source.data, kinds, context, findings)
-    findings += check_references(source.data)
+    findings += check_references(source.data) if source.readable else []
+    # What could not be read is no value: whatever else is said about it would be said twice.
+    unread = {item.path for item in source.findings}
+    findings = [*source.findings, *(item for item in findings if not _prefixes(item.path) & unread)]
     if findings or config is None:
-        problems = sorted({place(str(file), source, finding) for finding in findings}, key=_order)
-        raise InvalidConfig(problems)
-    return Loaded(file, config, settings, _revision(source.data), source)
+        raise InvalidConfig(sorted({place(str(file), source, item) for item in findings}, key=_order))
+    return Loaded(file, config, settings, _revision(source.data, settings), source)
 
 
 def _read(file: FilePath) -> str:
@@ -79,13 +83,17 @@ def _read(file: FilePath) -> str:
 
 def place(file: str, source: Source, finding: Finding) -> Problem:
     line, column = source.position(finding.path)
-    path = tuple(part for part in finding.path if part != "#duplicate")
-    path = path[:-1] if len(path) != len(finding.path) else path
+    repeated = finding.path and isinstance(finding.path[-1], int) and finding.path[-1] < 0
+    path = finding.path[:-1] if repeated else finding.path
     return Problem(file, line, column, spell_path(path), finding.message, finding.hint)
 
 
-def _order(problem: Problem) -> tuple[int, int, str]:
-    return (problem.line, problem.column, problem.message)
+def _prefixes(path: Path) -> set[Path]:
+    return {path[:length] for length in range(len(path) + 1)}
+
+
+def _order(problem: Problem) -> tuple[int, int, str, str]:
+    return (problem.line, problem.column, problem.path, problem.message)
 
 
 def _validate(
@@ -94,41 +102,9 @@ def _validate(
     try:
         return model.model_validate(data, context=dict(context))
     except ValidationError as invalid:
-        findings += [_finding(model, prefix, error) for error in invalid.errors(include_url=False)]
-        return None
-
-
-def _finding(model: type[BaseModel], prefix: Path, error: ErrorDetails) -> Finding:
-    where = tuple(part for part in error["loc"] if part != "[key]")
-    path = prefix + where
-    if error["type"] == "extra_forbidden":
-        known = _fields_at(model, where[:-1])
-        return Finding(path, f"unknown key {where[-1]!r}", nearest(str(where[-1]), known))
-    if error["type"] == "missing":
-        return Finding(path, "is missing")
-    message = error["msg"].removeprefix("Value error, ")
-    return Finding(
-        path, message[:1].lower() + message[1:] if message.startswith(("Input", "String", "List")) else message
-    )
-
-
-def _fields_at(model: type[BaseModel], path: Path) -> list[str]:
-    """The keys that may be written where the path leads, following containers."""
-    current: Any = model
-    for part in path:
-        fields = _model_in(current)
-        current = fields.model_fields[part].annotation if fields and part in fields.model_fields else current
-    reached = _model_in(current)
-    return sorted(reached.model_fields) if reached else []
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in get_args(annotation):
-        found = _model_in(argument)
-        if found is not None:
-            return found
+        findings += [finding(model, prefix, error) for error in invalid.errors(include_url=False)]
+    except ExtprocError as refused:  # pydantic lets what is no ValueError through, as an edit that no policy may make
+        findings.append(Finding(prefix, str(refused)))
     return None
 
 
@@ -150,14 +126,16 @@ def _plugin_settings(
         kinds.authenticators, kind, own, path, path, "kind of authentication"))  # fmt: skip
     for path, use in _policy_uses(data):
         own = {key: value for key, value in use.items() if key != "use"}
-        check(kinds.policies, use.get("use"), own, path, (*path, "use"), "policy kind")
+        check(kinds.policies, use["use"], own, path, (*path, "use"), "policy kind")
     return settings
 
 
 def _each_authenticator(data: Any, findings: list[Finding], check: Callable[[Path, str, Any], None]) -> None:
     block = data.get("authentication") if isinstance(data, dict) else None
     for name, method in block.items() if isinstance(block, dict) else ():
-        if not isinstance(method, dict) or len(method) != 1:
+        if not isinstance(method, dict):
+            continue
+        if len(method) != 1:
             findings.append(Finding(("authentication", name), "write one kind, as {api_key: {header: x-api-key}}"))
             continue
         kind, own = next(iter(method.items()))
@@ -175,10 +153,23 @@ def _policy_uses(data: Any) -> list[tuple[Path, dict[str, Any]]]:
         for path, block in blocks
         if isinstance(block, dict) and isinstance(block.get("policies"), list)
         for index, use in enumerate(block["policies"])
-        if isinstance(use, dict)
+        if isinstance(use, dict) and isinstance(use.get("use"), str)
     ]
 
 
-def _revision(data: Mapping[str, Any]) -> str:
-    written = json.dumps({key: data.get(key) for key in DECIDING}, sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(written.encode()).hexdigest()[:16]
+def _revision(data: Mapping[str, Any], settings: Mapping[Path, BaseModel]) -> str:
+    """Of what was written, but where files are: the machine that serves is often not the one that rendered."""
+    deciding = copy.deepcopy({key: data.get(key) for key in DECIDING})
+    for path, own in settings.items():
+        written = _at(deciding, path[:-1] if path[-1] == "use" else path)
+        for name, value in own:
+            if isinstance(value, FilePath):
+                written.pop(name, None)
+    text = json.dumps(deciding, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _at(data: Any, path: Path) -> dict[str, Any]:
+    for part in path:
+        data = data[part]
+    return data if isinstance(data, dict) else {}

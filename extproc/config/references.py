@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
-from extproc.core.problems import Finding, Path
+from extproc.config.model import EnvoySettings, Sidecar
+from extproc.config.sentences import nearest
+from extproc.core.problems import Finding, Path, spell_path
 
 Raw = Mapping[str, Any]
+
+NOBODY: Final = "none"  # the word for a route that anybody may call
+API_KEY_HEADER: Final = "x-api-key"  # where `api_key: {}` looks
+ADMINS: Final = {"envoy": str(EnvoySettings().admin), "sidecar": str(Sidecar().admin)}
 
 
 def check_references(data: Any) -> list[Finding]:
@@ -19,6 +24,7 @@ def check_references(data: Any) -> list[Finding]:
         *_repeated(raw, "routes"),
         *_shared_addresses(raw),
         *_model_upstreams(raw),
+        *_reserved_names(raw),
         *_defaults(raw),
         *(finding for index, route in _routes(raw) for finding in _route(raw, route, ("routes", index))),
     ]
@@ -36,23 +42,42 @@ def _route(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
 def _defaults(raw: Raw) -> Iterator[Finding]:
     defaults = _mapping(raw.get("defaults"))
     yield from _unknown_names(defaults.get("authenticate"), _mapping(raw.get("authentication")), ("defaults",))
+    yield from _without_tiers(raw, defaults, ("defaults",))
+
+
+def _reserved_names(raw: Raw) -> Iterator[Finding]:
+    if NOBODY in _mapping(raw.get("authentication")):
+        hint = f"authenticate: {NOBODY} means a route that anybody may call"
+        yield Finding(("authentication", NOBODY), f"{NOBODY!r} is no name for a method", hint)
 
 
 def _authenticate(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
-    if "authenticate" not in route and "authenticate" not in _mapping(raw.get("defaults")):
+    if _inherited(raw, route, "authenticate") is None:
         yield Finding(path, "nothing says who may call this route", "write authenticate, or authenticate: none")
     yield from _unknown_names(route.get("authenticate"), _mapping(raw.get("authentication")), path)
 
 
 def _limits(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
-    uses = _inherited(raw, route, "limits")
-    for use in uses if isinstance(uses, list) else []:
-        per = "tier" if use == "tier" else _mapping(use).get("per")
+    yield from _without_tiers(raw, route, path)
+    inherited = route.get("limits") is None
+    for index, per in _limited(_inherited(raw, route, "limits")):
         if per in ("tier", "consumer") and _anonymous(raw, route):
+            where = path if inherited else (*path, "limits", index)
             hint = "write limits of its own, per address or route, or limits: []"
-            yield Finding(path, f"a limit per {per} needs a consumer, and nobody is asked who they are", hint)
-        if per == "tier" and not _mapping(raw.get("tiers")):
-            yield Finding(path, "a limit by tier, and no tiers", "write tiers: {NAME: {rate: 10/s}}")
+            yield Finding(where, f"a limit per {per} needs a consumer, and nobody is asked who they are", hint)
+
+
+def _without_tiers(raw: Raw, block: Raw, path: Path) -> Iterator[Finding]:
+    for index, per in _limited(block.get("limits")):
+        if per == "tier" and not raw.get("tiers"):
+            hint = "write tiers: {NAME: {rate: 10/s}}"
+            yield Finding((*path, "limits", index), "a limit by tier, and no tiers", hint)
+
+
+def _limited(uses: Any) -> Iterator[tuple[int, Any]]:
+    """What each limit of a list counts by."""
+    for index, use in enumerate(uses if isinstance(uses, list) else []):
+        yield index, "tier" if use == "tier" else _mapping(use).get("per")
 
 
 def _sticky(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
@@ -66,8 +91,9 @@ def _sticky(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
 def _unshown_credentials(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
     """A credential is removed before the upstream, and the route is looked up again: a match on it would then fail."""
     headers = {"authorization"} | {
-        str(_mapping(_mapping(method).get("api_key")).get("header"))
+        str(_mapping(method["api_key"]).get("header", API_KEY_HEADER))
         for method in _mapping(raw.get("authentication")).values()
+        if "api_key" in _mapping(method)
     }
     for name in _mapping(_mapping(route.get("match")).get("headers")):
         if name in headers:
@@ -94,15 +120,15 @@ def _repeated(raw: Raw, block: str) -> Iterator[Finding]:
 
 
 def _shared_addresses(raw: Raw) -> Iterator[Finding]:
-    admins = [("envoy", "admin"), ("sidecar", "admin")]
-    places: list[tuple[Path, Any]] = [
-        (("listeners", i, "address"), item.get("address")) for i, item in _items(raw, "listeners")
-    ]
-    places += [((block, key), _mapping(raw.get(block)).get(key)) for block, key in admins]
+    """What nobody wrote comes first, so that a problem is told where somebody can mend it."""
+    written = {block: _mapping(raw.get(block)).get("admin") for block in ADMINS}
+    places: list[tuple[Path, Any]] = [((block, "admin"), ADMINS[block]) for block in ADMINS if written[block] is None]
+    places += [(("listeners", index, "address"), item.get("address")) for index, item in _items(raw, "listeners")]
+    places += [((block, "admin"), address) for block, address in written.items()]
     seen: dict[str, Path] = {}
     for path, address in places:
         if isinstance(address, str) and address in seen:
-            yield Finding(path, f"{address} is taken: {'.'.join(map(str, seen[address]))} has it")
+            yield Finding(path, f"{address} is taken: {spell_path(seen[address])} has it")
         elif isinstance(address, str):
             seen[address] = path
 
@@ -114,27 +140,26 @@ def _dangling(item: Raw, path: Path, key: str, known: Raw) -> Iterator[Finding]:
 
 
 def _unknown_names(names: Any, known: Raw, path: Path) -> Iterator[Finding]:
+    if names == NOBODY:
+        return
     written = [names] if isinstance(names, str) else names if isinstance(names, list) else []
     for index, name in enumerate(written):
-        if isinstance(name, str) and name not in known and not (name == "none" and isinstance(names, str)):
-            yield Finding((*path, "authenticate", index), f"there is no authentication {name!r}", nearest(name, known))
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`did you mean ...`, what there is, or nothing."""
-    options = sorted(known)
-    close = difflib.get_close_matches(name, options, n=1)
-    if close:
-        return f"did you mean {close[0]}?"
-    return f"there are: {', '.join(options[:12])}" if options else ""
+        where = (*path, "authenticate", index) if isinstance(names, list) else (*path, "authenticate")
+        if isinstance(name, str) and name not in known:
+            hint = "write it alone, without brackets" if name == NOBODY else nearest(name, known)
+            yield Finding(where, f"there is no authentication {name!r}", hint)
+        elif name in written[:index]:
+            yield Finding(where, f"{name!r} is written twice", "two credentials in one request are refused")
 
 
 def _anonymous(raw: Raw, route: Raw) -> bool:
-    return bool(_inherited(raw, route, "authenticate") == "none")
+    return bool(_inherited(raw, route, "authenticate") == NOBODY)
 
 
 def _inherited(raw: Raw, route: Raw, key: str) -> Any:
-    return route.get(key, _mapping(raw.get("defaults")).get(key))
+    """An empty value is nobody's word, exactly as where the plan is compiled."""
+    own = route.get(key)
+    return own if own is not None else _mapping(raw.get("defaults")).get(key)
 
 
 def _routes(raw: Raw) -> Iterator[tuple[int, Raw]]:
@@ -144,7 +169,8 @@ def _routes(raw: Raw) -> Iterator[tuple[int, Raw]]:
 def _items(raw: Raw, block: str) -> Iterator[tuple[int, Raw]]:
     items = raw.get(block)
     for index, item in enumerate(items if isinstance(items, list) else []):
-        yield index, _mapping(item)
+        if isinstance(item, Mapping):
+            yield index, item
 
 
 def _mapping(value: Any) -> Raw:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,11 +14,13 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     SecretStr,
     ValidationInfo,
     WithJsonSchema,
 )
+from pydantic_core import CoreSchema, core_schema
 
 from extproc.config.expressions import check_expression
 
@@ -28,6 +31,7 @@ PERIODS: Final = {
     "s": 1, "second": 1, "m": 60, "minute": 60, "h": 3_600, "hour": 3_600, "d": 86_400, "day": 86_400,
 }  # fmt: skip
 HIGHEST_RATE: Final = 1_000_000_000  # a faster limit would need less than a nanosecond between two requests
+LONGEST: Final = timedelta(days=366)  # protobuf's Duration, and with it Envoy, ends at 315 576 000 000 s
 
 
 class Settings(BaseModel):
@@ -51,6 +55,25 @@ class HostPort:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """How a text must be spelled, as a pattern for the file's JSON schema and as a sentence for its writer."""
+
+    pattern: str
+    sentence: str
+
+    def check(self, value: str) -> str:
+        if not re.fullmatch(self.pattern, value):
+            raise ValueError(self.sentence)
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^{self.pattern}$"}
 
 
 def parse_duration(value: Any) -> timedelta:
@@ -85,21 +108,41 @@ def parse_host_port(value: Any) -> HostPort:
     if isinstance(value, HostPort):
         return value
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", str(value))
-    if match is None or not 1 <= int(match[3]) <= 65_535:  # noqa: PLR2004 - the highest TCP port
+    if match is None or not 1 <= int(match[3]) <= 65_535 or (match[1] and not _is_ipv6(match[1])):  # noqa: PLR2004
         raise ValueError("not an address: write HOST:PORT, IPv6 hosts in brackets")
     return HostPort(match[1] or match[2], int(match[3]))
 
 
-def _positive(value: timedelta) -> timedelta:
-    if value <= timedelta(0):
-        raise ValueError("must be longer than nothing")
+def _is_ipv6(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).version == 6  # noqa: PLR2004 - the protocol's own name
+    except ValueError:
+        return False
+
+
+def _listenable(value: HostPort) -> HostPort:
+    """Envoy resolves no names to listen on."""
+    try:
+        ipaddress.ip_address(value.host)
+    except ValueError:
+        raise ValueError("an address to listen on is numeric, as 0.0.0.0:8080, 127.0.0.1:8080 or [::]:8080") from None
+    return value
+
+
+def _sensible(value: timedelta) -> timedelta:
+    if not timedelta(0) < value <= LONGEST:
+        raise ValueError(f"must be longer than nothing and at most {LONGEST.days}d")
     return value
 
 
 def _existing_file(value: Path, info: ValidationInfo) -> Path:
     folder = (info.context or {}).get(FOLDER, Path())
     resolved = value if value.is_absolute() else folder / value
-    if not resolved.is_file():
+    try:
+        found = resolved.is_file()
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise ValueError(f"{error.strerror}: {resolved}") from None
+    if not found:
         raise ValueError(f"no such file: {resolved}")
     return Path(resolved)
 
@@ -113,12 +156,18 @@ def _text(pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_positive), _text("[0-9]+(ms|s|m|h|d)")]
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_sensible), _text("[0-9]+(ms|s|m|h|d)")]
 Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema({"type": ["string", "integer"]})]
 LimitRate = Annotated[Rate, BeforeValidator(parse_rate), _text("[0-9]+/(s|second|m|minute|h|hour|d|day)")]
 Address = Annotated[HostPort, BeforeValidator(parse_host_port), _text(".+:[0-9]+")]
+ListenAddress = Annotated[Address, AfterValidator(_listenable)]
 File = Annotated[Path, AfterValidator(_existing_file)]
 Cel = Annotated[str, AfterValidator(_expression)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
-HeaderName = Annotated[str, Field(pattern=r"^[a-z0-9!#$%&'*+.^_`|~-]{1,128}$")]
+Name = Annotated[
+    str,
+    Spelled(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "not a name: up to 63 letters, digits, dots, dashes and underscores"),
+]
+HeaderName = Annotated[
+    str, Spelled(r"[a-z0-9!#$%&'*+.^_`|~-]{1,128}", "not a header name: write it in lower case, as x-request-id")
+]
 Secret = SecretStr

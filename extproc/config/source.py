@@ -1,6 +1,7 @@
 """YAML text -> plain data with a position for every value. Knows YAML and nothing of gateways.
 
 Scalars follow the YAML 1.2 core schema: `on`, `no` and `1:30` stay text, as an operator who writes them expects.
+Numbers are decimal: `0x10`, `0o10`, `.inf` and `.nan` stay text as well, for no setting takes them.
 """
 
 from __future__ import annotations
@@ -27,11 +28,23 @@ Position = tuple[int, int]
 Substitute = Callable[[str], str]  # raises ValueError with the sentence to show
 
 
+class TooLarge(Exception):  # noqa: N818 - never leaves this file: it becomes a finding
+    """Reading stopped: a document without its rest would have a problem at every missing value."""
+
+    def __init__(self, node: yaml.Node, message: str) -> None:
+        super().__init__(message)
+        self.mark = node.start_mark
+
+
 @dataclass(slots=True)
 class Source:
-    """One file's data. `positions` has the place of every value and, under the same path, of every key."""
+    """One file's data. `positions` has the place of every value; for a member of a mapping, that is its key's.
+
+    `readable` is false where there is no data to judge, and the findings say why.
+    """
 
     data: Any = None
+    readable: bool = True
     positions: dict[Path, Position] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     values: int = 0
@@ -49,17 +62,21 @@ def parse(text: str, substitute: Substitute) -> Source:
     source = Source()
     try:
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
+        if node is None:
+            return _unreadable("is empty")
+        source.data = _Reader(source, substitute).read(node, ())
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        if mark is not None:
-            source.positions[()] = (mark.line + 1, mark.column + 1)
-        source.findings.append(Finding((), f"not YAML: {error.problem or error}"))
-        return source
-    except yaml.YAMLError as error:
-        source.findings.append(Finding((), f"not YAML: {str(error).splitlines()[0]}"))
-        return source
-    source.data = _Reader(source, substitute).read(node, ()) if node is not None else {}
+        return _unreadable(f"not YAML: {error.problem or error}", error.problem_mark)
+    except TooLarge as error:
+        return _unreadable(str(error), error.mark)
+    except (yaml.YAMLError, UnicodeEncodeError) as error:  # the latter is a lone surrogate
+        return _unreadable(f"not YAML: {str(error).splitlines()[0]}")
     return source
+
+
+def _unreadable(why: str, mark: yaml.Mark | None = None) -> Source:
+    position = (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
+    return Source(None, readable=False, positions={(): position}, findings=[Finding((), why)])
 
 
 @dataclass(slots=True)
@@ -69,10 +86,10 @@ class _Reader:
 
     def read(self, node: yaml.Node, path: Path) -> Any:
         self.source.values += 1
-        if self.source.values > MAX_VALUES or len(path) > MAX_DEPTH:
-            if self.source.values == MAX_VALUES + 1 or len(path) > MAX_DEPTH:
-                self._find(path, f"more than {MAX_VALUES} values, or nested deeper than {MAX_DEPTH}")
-            return None
+        if self.source.values > MAX_VALUES:
+            raise TooLarge(node, f"more than {MAX_VALUES} values, aliases counted each time")
+        if len(path) > MAX_DEPTH:
+            raise TooLarge(node, f"nested deeper than {MAX_DEPTH}")
         self.source.positions.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -110,7 +127,7 @@ class _Reader:
         self.source.findings.append(Finding(path, message, hint))
 
     def _find_at(self, node: yaml.Node, path: Path, message: str, hint: str) -> None:
-        duplicate = (*path, "#duplicate", len(self.source.findings))
+        duplicate = (*path, -1 - len(self.source.findings))  # no path of a value: a list's indices are not negative
         self.source.positions[duplicate] = (node.start_mark.line + 1, node.start_mark.column + 1)
         self._find(duplicate, message, hint)
 

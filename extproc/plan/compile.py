@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Final, TypeVar
 
 from extproc.config.load import Loaded
-from extproc.config.model import Config, LimitUse, Match, Model, Route, Upstream, ValueMatch
+from extproc.config.model import Config, Model, Upstream
+from extproc.config.route import LimitUse, Match, Route, ValueMatch
 from extproc.config.settings import HostPort
 from extproc.core.limits import Limit, Per
 from extproc.core.policy import Phase, PolicyKind, phases_of
@@ -95,6 +96,8 @@ class _RouteCompiler:
         used = self._policies(index, route)
         phases = {phase for spec in used for phase in phases_of(self._kinds[spec.kind], spec.settings)}
         fused = bool(methods or route.authorize or route.model or Phase.REQUEST in phases)
+        # Envoy's ratelimit filter reads its limits from a route's action, and a redirect has none.
+        fused = fused or (bool(own) and route.redirect is not None)
         judged = LimitSpec(self._tiers if by_tier else MappingProxyType({}), by_tier, own if fused else ())
         timeout = _first(route.timeout, defaults.timeout, None)
         return RoutePlan(
