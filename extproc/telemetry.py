@@ -41,11 +41,11 @@ class JsonRecorder:
             "method": _bounded(record.method),
             "host": _bounded(record.host),
             "path": _bounded(record.path),
-            "address": record.address,
+            "address": _bounded(record.address),
             "consumer": _bounded(record.consumer),
             "tier": _bounded(record.tier),
             "duration_us": round(record.duration / MICROSECOND),
-            "facts": dict(record.facts),
+            "facts": {_bounded(name): _bounded(value) for name, value in record.facts.items()},
             "detail": _bounded(record.detail),
             "steps": [{"policy": name, "us": round(taken / MICROSECOND)} for name, taken in record.steps],
         }
@@ -59,5 +59,7 @@ def json_logger(stream: TextIO | None = None) -> Any:
     )
 
 
-def _bounded(text: str) -> str:
+def _bounded(value: object) -> str:
+    """A fact or a consumer's id comes from a policy, which may not have heard that it is to be text."""
+    text = str(value)
     return text if len(text) <= LONGEST else text[:LONGEST] + "..."

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import IO, Final
 
 TERM_TIMEOUT: Final = 3.0  # everything must be gone 5 s after a signal
+KILL_TIMEOUT: Final = 1.0
+CHUNK: Final = 65_536
 PR_SET_PDEATHSIG: Final = 1
 
 
@@ -34,16 +36,18 @@ class Children:
         self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, *, piped: bool = False
     ) -> Child:
         """Start a process whose output goes to `log`; with `piped`, its standard output comes to us instead."""
-        output = log.open("wb")
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            env=dict(environment),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE if piped else output,
-            stderr=output,
-            start_new_session=True,  # a terminal's SIGINT reaches us alone; we end the others in order
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
-        )
+        with contextlib.ExitStack() as stack:
+            output = stack.enter_context(log.open("wb"))
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                env=dict(environment),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE if piped else output,
+                stderr=output,
+                start_new_session=True,  # a terminal's SIGINT reaches us alone; we end the others in order
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            )
+            stack.pop_all()  # from here on the child's, and closed when it is stopped
         child = Child(name, process, output)
         self.running.append(child)
         return child
@@ -59,20 +63,32 @@ class Children:
                 task.cancel()
 
     async def stop(self) -> None:
-        """Ask all at once, then end what is left."""
-        for child in self.running:
-            _signal(child, signal.SIGTERM)
-        waits = [asyncio.ensure_future(child.process.wait()) for child in self.running]
-        if waits:
-            await asyncio.wait(waits, timeout=TERM_TIMEOUT)
-        for child in self.running:
-            if child.process.returncode is None:
-                _signal(child, signal.SIGKILL)
-        await asyncio.gather(*waits)
+        """Ask all at once, then end what is left: a child that obeyed may have started one that does not."""
+        for number, patience in ((signal.SIGTERM, TERM_TIMEOUT), (signal.SIGKILL, KILL_TIMEOUT)):
+            for child in self.running:
+                _signal(child, number)
+            await _ended(self.running, patience)
         for child in self.running:
             if child.log is not None:
                 child.log.close()
         self.running.clear()
+
+
+async def _ended(children: Sequence[Child], patience: float) -> None:
+    """Wait until all have ended, but never without end: whoever left its session may hold a pipe open."""
+    ends = [asyncio.ensure_future(_end(child)) for child in children]
+    if ends:
+        await asyncio.wait(ends, timeout=patience)
+    for end in ends:
+        end.cancel()
+    await asyncio.gather(*ends, return_exceptions=True)
+
+
+async def _end(child: Child) -> None:
+    """asyncio tells of an exit only when the child's pipe has been read to its end."""
+    while child.process.stdout is not None and await child.process.stdout.read(CHUNK):
+        pass
+    await child.process.wait()
 
 
 def _signal(child: Child, number: signal.Signals) -> None:

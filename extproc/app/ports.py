@@ -16,10 +16,10 @@ def listen(address: Endpoint) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((address.host, address.port))
+        listening.listen()
     except OSError as error:
         listening.close()
         raise OSError(error.errno, f"{address} cannot be used: {error.strerror}") from None
-    listening.listen()
     return listening
 
 

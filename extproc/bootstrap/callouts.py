@@ -14,7 +14,15 @@ from envoy_data_plane.envoy.extensions.filters.http.ratelimit import v3 as rls
 
 from extproc.bootstrap.sidecar import UNAVAILABLE, call
 from extproc.core.decision import MAX_REPLY_BODY
-from extproc.core.names import ANSWER_ATTRIBUTE, DECISION_NAMESPACE, DOMAIN, REVISION, ROUTE, ROUTE_ATTRIBUTE
+from extproc.core.names import (
+    ANSWER_ATTRIBUTE,
+    CALL_REVISION,
+    DECISION_NAMESPACE,
+    DOMAIN,
+    REVISION,
+    ROUTE,
+    ROUTE_ATTRIBUTE,
+)
 from extproc.plan.model import Plan, RoutePlan, ToModel
 
 # What ext_proc's stream is told about the exchange: enough for expressions, without a message of its own for it.
@@ -87,7 +95,12 @@ def ext_proc_route(plan: Plan, route: RoutePlan | None) -> Message | None:
     """The filter is disabled unless a route has a say; the least mode that shows its policies what they need."""
     if route is None or not route.placement.edits:
         return None
-    return proc.ExtProcPerRoute(overrides=proc.ExtProcOverrides(processing_mode=_mode(route.placement.edits_body)))
+    return proc.ExtProcPerRoute(
+        overrides=proc.ExtProcOverrides(
+            processing_mode=_mode(route.placement.edits_body),
+            grpc_initial_metadata=[core.HeaderValue(key=CALL_REVISION, value=plan.revision)],
+        )
+    )
 
 
 def _mode(show_body: bool) -> proc.ProcessingMode:

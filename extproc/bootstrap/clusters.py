@@ -29,7 +29,9 @@ def upstream(plan: UpstreamPlan) -> cluster.Cluster:
     return cluster.Cluster(
         name=name,
         type=DISCOVERY[plan.discovery],
-        dns_lookup_family=cluster.ClusterDnsLookupFamily.ALL,
+        # With ALL every address of a name is an endpoint of its own (cluster.proto: DnsLookupFamily), and where nobody
+        # listens on IPv6, as on most machines' localhost, half of the requests would be refused.
+        dns_lookup_family=cluster.ClusterDnsLookupFamily.V4_PREFERRED,
         connect_timeout=seconds(plan.connect_timeout),
         per_connection_buffer_limit_bytes=BUFFER_LIMIT,
         lb_policy=BALANCE[plan.balance],

@@ -19,9 +19,12 @@ from extproc.core.names import DECISION_KEYS, DECISION_NAMESPACE, OWNED_PREFIXES
 
 # Headers by which a client could claim what only a proxy may say; each was seen to reach an upstream untouched.
 UNTRUSTED: Final = (
-    "x-envoy-auth-failure-mode-allowed", "x-envoy-auth-partial-body", "x-original-url", "x-rewrite-url",
-    "x-forwarded-host", "x-http-method-override", "x-http-method", "x-method-override",
+    "x-original-url", "x-rewrite-url", "x-forwarded-host", "x-http-method-override", "x-http-method",
+    "x-method-override",
 )  # fmt: skip
+# Of these Envoy itself removes only those that its own edge knows (http_conn_man/headers): x-envoy-attempt-count and
+# x-envoy-auth-failure-mode-allowed, for two, are passed on as the client wrote them.
+ENVOY_PREFIX: Final = "x-envoy-"
 
 # Status -> reason code and sentence of a refusal that Envoy makes itself.
 REASONS: Final = {
@@ -73,7 +76,7 @@ def remove_prefix(prefix: str) -> mutation_rules.HeaderMutation:
 def early_header_mutation() -> core.TypedExtensionConfig:
     """Runs before the route is looked up, so that nothing a client forged is seen by anything."""
     removed = [mutation_rules.HeaderMutation(remove=name) for name in UNTRUSTED]
-    removed += [remove_prefix(prefix) for prefix in OWNED_PREFIXES]
+    removed += [remove_prefix(prefix) for prefix in (ENVOY_PREFIX, *OWNED_PREFIXES)]
     return core.TypedExtensionConfig(
         name="envoy.http.early_header_mutation.header_mutation",
         typed_config=packed(early_mutation.HeaderMutation(mutations=removed)),

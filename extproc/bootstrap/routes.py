@@ -50,7 +50,7 @@ def route_configuration(plan: Plan) -> route.RouteConfiguration:
 def _virtual_host(plan: Plan, domain: str) -> route.VirtualHost:
     """Envoy picks the one closest domain and looks nowhere else, so each gets every route that serves it."""
     served = [_route(plan, item) for item in plan.routes if serves(item.match, domain)]
-    return route.VirtualHost(name=domain, domains=[domain], routes=[*served, _no_route(plan)])
+    return route.VirtualHost(name=domain, domains=[domain], routes=[*served, *_no_route(plan)])
 
 
 def serves(match: MatchPlan, domain: str) -> bool:
@@ -62,14 +62,21 @@ def _covers(host: str, domain: str) -> bool:
     return host == domain or (host.startswith("*.") and domain.endswith(host[1:]))
 
 
-def _no_route(plan: Plan) -> route.Route:
-    """Without it a request that matches nothing would be called about, and refused as closed rather than unknown."""
-    return route.Route(
-        name=NO_ROUTE,
-        match=route.RouteMatch(prefix="/"),
-        direct_response=route.DirectResponseAction(status=404),
-        typed_per_filter_config={name: packed(config) for name, config in route_filters(plan, None).items()},
-    )
+def _no_route(plan: Plan) -> list[route.Route]:
+    """Without them a request that matches nothing would be called about, and refused as closed rather than unknown."""
+    # A CONNECT matches no prefix (route_components.proto: RouteMatch.connect_matcher), and with no route at all the
+    # buffer filter would wait for the end of its body, which never comes.
+    matches = (route.RouteMatch(prefix="/"), route.RouteMatch(connect_matcher=route.RouteMatchConnectMatcher()))
+    configs = {name: packed(config) for name, config in route_filters(plan, None).items()}
+    return [
+        route.Route(
+            name=NO_ROUTE,
+            match=match,
+            direct_response=route.DirectResponseAction(status=404),
+            typed_per_filter_config=configs,
+        )
+        for match in matches
+    ]
 
 
 def _route(plan: Plan, item: RoutePlan) -> route.Route:
@@ -199,8 +206,19 @@ def _redirect(match: MatchPlan, target: ToRedirect) -> route.RedirectAction:
         result.scheme_redirect = parts.scheme
         result.host_redirect = parts.hostname or ""
         result.port_redirect = parts.port or 0
-    if match.path is not None:
+    if match.path_prefix is None:
         result.path_redirect = re.sub(r"^https?://[^/]+", "", target.to)
+    elif match.path_prefix.endswith("/"):
+        result.prefix_rewrite = parts.path.rstrip("/") + "/"
+    elif parts.path.endswith("/"):
+        # `prefix_rewrite` swaps the prefix and keeps the slash behind it (route_components.proto): /old/x would be //x.
+        result.regex_rewrite = _swap(match.path_prefix, parts.path)
     else:
         result.prefix_rewrite = parts.path
     return result
+
+
+def _swap(prefix: str, path: str) -> matcher.RegexMatchAndSubstitute:
+    return matcher.RegexMatchAndSubstitute(
+        pattern=matcher.RegexMatcher(regex=f"^{re.escape(prefix)}/?"), substitution=path.replace("\\", "\\\\")
+    )

@@ -12,11 +12,12 @@ from envoy_data_plane.envoy.extensions.upstreams.http import v3 as upstream_http
 from envoy_data_plane.envoy.type import v3 as envoy_type
 
 from extproc.bootstrap.names import SIDECAR_CLUSTER, packed, seconds
-from extproc.core.names import CALL_REQUEST_ID, sidecar_sockets
+from extproc.core.names import CALL_ADDRESS, CALL_REQUEST_ID, sidecar_sockets
 from extproc.plan.model import SidecarPlan
 
 HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 HEALTH_INTERVAL: Final = 0.5
+HEALTH_TIMEOUT: Final = 1.0  # a dead worker refuses at once; only a stalled one takes this long
 UNAVAILABLE: Final = envoy_type.HttpStatus(code=envoy_type.StatusCode.ServiceUnavailable)
 
 
@@ -29,7 +30,11 @@ def sidecar_cluster(plan: SidecarPlan) -> cluster.Cluster:
         load_assignment=_endpoints(plan),
         health_checks=[_health_check()],
         # With the default threshold of 50 % Envoy goes on calling a dead worker (73 of 100 calls refused).
-        common_lb_config=cluster.ClusterCommonLbConfig(healthy_panic_threshold=envoy_type.Percent(value=0.0)),
+        # Within a second of one change of health the next is held back (cluster.proto: update_merge_window), so that a
+        # sidecar which is back would go on being refused; here every change counts at once.
+        common_lb_config=cluster.ClusterCommonLbConfig(
+            healthy_panic_threshold=envoy_type.Percent(value=0.0), update_merge_window=seconds(0)
+        ),
         circuit_breakers=cluster.CircuitBreakers(
             thresholds=[
                 cluster.CircuitBreakersThresholds(
@@ -60,7 +65,10 @@ def call(timeout: float) -> core.GrpcService:
             ],
             host_selection_retry_max_attempts=3,
         ),
-        initial_metadata=[core.HeaderValue(key=CALL_REQUEST_ID, value="%REQ(X-REQUEST-ID)%")],
+        initial_metadata=[
+            core.HeaderValue(key=CALL_REQUEST_ID, value="%REQ(X-REQUEST-ID)%"),
+            core.HeaderValue(key=CALL_ADDRESS, value="%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"),
+        ],
     )
 
 
@@ -75,7 +83,7 @@ def _endpoints(plan: SidecarPlan) -> endpoint.ClusterLoadAssignment:
 def _health_check() -> core.HealthCheck:
     """`no_traffic_interval` is 60 s by default: an Envoy that starts before its sidecar would refuse for a minute."""
     return core.HealthCheck(
-        timeout=seconds(HEALTH_INTERVAL),
+        timeout=seconds(HEALTH_TIMEOUT),
         interval=seconds(HEALTH_INTERVAL),
         no_traffic_interval=seconds(HEALTH_INTERVAL),
         no_traffic_healthy_interval=seconds(HEALTH_INTERVAL),

@@ -33,8 +33,10 @@ class Authentication(Policy):
                 if answer.status == UNAUTHORIZED
                 else answer
             )
-        if not isinstance(answer, Consumer) or not answer.id:
+        if not isinstance(answer, Consumer):
             raise PolicyFailed(f"authentication {presented[0].name!r} answered {type(answer).__name__}, not a consumer")
+        if not answer.id:
+            raise PolicyFailed(f"authentication {presented[0].name!r} answered a consumer without an id")
         consumer = replace(answer, method=presented[0].name)
         return Continue(consumer=consumer, request=HeaderEdits(remove=self._credentials(request)))
 

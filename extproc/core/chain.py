@@ -40,6 +40,9 @@ class Outcome:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
+Ask = Callable[[Link, Outcome], Awaitable[Decision]]
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyChain:
     """A route's policies. `upstreams` are the ones that a policy may choose; empty where the route is fixed."""
@@ -71,12 +74,10 @@ class PolicyChain:
 
         return await self._run(self.response_links[::-1], ask, Outcome(Continue(), consumer))
 
-    async def _run(
-        self, links: Sequence[Link], ask: Callable[[Link, Outcome], Awaitable[Decision]], outcome: Outcome
-    ) -> Outcome:
+    async def _run(self, links: Sequence[Link], ask: Ask, outcome: Outcome) -> Outcome:
         for link in links:
             started = self.clock.monotonic()
-            decision = await _answer(link, ask(link, outcome))
+            decision = await _answer(link, ask, outcome)
             step = Step(link.name, decision, self.clock.monotonic() - started)
             self._check(link, decision)
             outcome = _merge(outcome, decision, step)
@@ -93,9 +94,9 @@ class PolicyChain:
             raise InvalidMutation(f"policy {link.name!r} chose {decision.upstream!r}, which the route does not offer")
 
 
-async def _answer(link: Link, asked: Awaitable[Decision]) -> Decision:
+async def _answer(link: Link, ask: Ask, so_far: Outcome) -> Decision:
     try:
-        decision = await asked
+        decision = await ask(link, so_far)  # the call itself may raise, where a policy's method is no coroutine
     except CouldNotDecide:
         raise
     except (Exception, SystemExit) as error:  # whatever a policy raises is a deny, and never ends the process

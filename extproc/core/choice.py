@@ -17,13 +17,16 @@ BITS = 52  # so that the draw, and half a step beside it, are exact floats below
 
 
 def choose(model: str, versions: Sequence[Version], subject: str) -> Version:
-    """The version of the highest score; one without weight is never chosen."""
-    return max(versions, key=lambda version: _score(model, version, subject))
+    """The version of the highest score; one without weight is never chosen.
+
+    Raises:
+        ValueError: no version has any weight.
+    """
+    weighted = [version for version in versions if version.weight > 0]
+    return max(weighted, key=lambda version: _score(model, version, subject))
 
 
 def _score(model: str, version: Version, subject: str) -> float:
-    if version.weight == 0:
-        return -1.0
     # The lengths keep (ab, c) and (a, bc) apart whatever the names contain.
     text = f"{len(model)}:{model}{len(version.name)}:{version.name}{subject}"
     drawn = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> (64 - BITS)

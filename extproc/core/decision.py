@@ -103,11 +103,9 @@ class LocalReply:
         HTTPStatus(self.status)
         if not REASON.fullmatch(self.reason):
             raise InvalidMutation(f"{self.reason!r} is not a reason code: snake_case, at most 64 characters")
-        for name, value in self.headers:
-            if not is_token(name) or name == "content-length" or not is_field_value(value):
-                raise InvalidMutation(f"a local reply cannot carry the header {name!r}")
-        if len(self.headers) > MAX_HEADERS or len(self.body) > MAX_REPLY_BODY:
-            raise InvalidMutation(f"a local reply has at most {MAX_HEADERS} headers and {MAX_REPLY_BODY} bytes of body")
+        HeaderEdits(set=self.headers)  # a reply's fields are held to the same rules
+        if len(self.body) > MAX_REPLY_BODY:
+            raise InvalidMutation(f"a local reply has at most {MAX_REPLY_BODY} bytes of body")
 
     @property
     def refuses(self) -> bool:

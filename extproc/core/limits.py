@@ -44,8 +44,11 @@ class Limit:
 
     @property
     def window(self) -> int:
-        """Whole seconds in which an empty burst fills again: the `w` of a RateLimit-Policy."""
-        return max(1, -(-self.burst * self.interval // NANOSECONDS))
+        """Whole seconds in which an empty burst fills again: the `w` of a RateLimit-Policy.
+
+        Of the rate as it is written: the nanoseconds that `interval` rounds up must not make 3/s a window of 2 s.
+        """
+        return max(1, -(-self.burst * self.period // self.count))
 
     @property
     def quota(self) -> int:

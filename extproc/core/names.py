@@ -37,8 +37,10 @@ ROUTE_ATTRIBUTE: Final = "xds.route_name"
 ANSWER_ATTRIBUTE: Final = "response.code_details"  # who made the answer
 FROM_UPSTREAM: Final = "via_upstream"
 
-# gRPC metadata that the generated filter adds to rate limit calls, so that their records name the request.
-CALL_REQUEST_ID: Final = "x-extproc-request-id"
+# gRPC metadata that the generated filters add to their calls: what the calls' own messages do not say, or say wrongly.
+CALL_REQUEST_ID: Final = "x-extproc-request-id"  # a rate limit call names no request
+CALL_ADDRESS: Final = "x-extproc-address"  # ext_authz's source.address is the last proxy, however many are trusted
+CALL_REVISION: Final = "x-extproc-revision"  # an ext_proc stream without an ext_authz answer has none
 
 # `details` of a local reply made by ext_proc; Envoy's own local-reply mapping leaves bodies with this prefix alone.
 REPLY_DETAILS: Final = "extproc_"

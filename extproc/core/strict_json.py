@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
 MAX_DEPTH = 64
-STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"')
+# Possessive, and ending with the text where a quote is never closed: otherwise every quote is tried again to the end.
+STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 BRACKETS = re.compile(r"[][{}]")
 
 
@@ -17,7 +19,7 @@ def loads_strictly(data: bytes) -> Any:
     if text.startswith("\ufeff"):
         raise ValueError("a byte order mark")
     _check_depth(text)
-    value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
     json.dumps(value, ensure_ascii=False).encode("utf-8")  # a lone surrogate is not text
     return value
 
@@ -38,6 +40,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         raise ValueError("a name stands twice in one object")
     return result
+
+
+def _finite(spelled: str) -> float:
+    """1e400 is infinite to this reader, and would be written as what no reader takes."""
+    number = float(spelled)
+    if not math.isfinite(number):
+        raise ValueError(f"{spelled} is too large a number")
+    return number
 
 
 def _no_constant(name: str) -> Any:

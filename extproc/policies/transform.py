@@ -84,8 +84,10 @@ class Transform(Policy):
         headers = HeaderEdits(set=tuple((name, _text(value.value(seen))) for name, value in self.headers.items()))
         if not self.members or document is None:
             return Continue(response=headers)
-        for path, expression in self.members.items():
-            _set(document, path, expression.value(seen))
+        # All before the first is set: `seen` holds the document itself, and values are made of the upstream's answer.
+        values = [(path, expression.value(seen)) for path, expression in self.members.items()]
+        for path, value in values:
+            _set(document, path, value)
         return Continue(response=headers, body=json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
 
 
@@ -93,9 +95,7 @@ def _document(response: Response) -> dict[str, Any] | None:
     media_type = (response.headers.get("content-type") or "").split(";")[0].strip().lower()
     if not (media_type == "application/json" or media_type.endswith("+json")) or not response.body:
         return None
-    if response.headers.get(
-        "content-encoding",
-    ) not in (None, "identity"):
+    if response.headers.get("content-encoding") not in (None, "identity"):
         return None
     try:
         document = loads_strictly(response.body)

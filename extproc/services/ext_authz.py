@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
@@ -11,17 +13,17 @@ from google.protobuf.struct_pb2 import Struct
 
 from extproc.core.chain import Outcome
 from extproc.core.decision import Continue, LocalReply
-from extproc.core.errors import InvalidMutation
+from extproc.core.errors import CouldNotDecide, InvalidMutation
 from extproc.core.gateway import Gateway
 from extproc.core.headers import Headers
 from extproc.core.identity import forged_headers, owned_headers
 from extproc.core.message import Request
-from extproc.core.names import REQUEST_ID, REVISION, ROUTE
+from extproc.core.names import CALL_ADDRESS, REQUEST_ID, REVISION, ROUTE
 from extproc.core.ports import Clock, Recorder
-from extproc.services.headers import decode_headers, string_options
-from extproc.services.records import ALLOWED, failure, record_of
+from extproc.services.headers import call_metadata, decode_headers, string_options
+from extproc.services.records import ALLOWED, decided, failure, record_of
 from extproc.wire.auth_pb2 import CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse
-from extproc.wire.base_pb2 import HttpStatus, Status
+from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HttpStatus, Status
 
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
 NAME: Final = "ext_authz"
@@ -40,21 +42,31 @@ class ExtAuthz:
     ) -> CheckResponse:
         started = self._clock.monotonic()
         request = decode(call)
+        request = replace(request, address=call_metadata(context, CALL_ADDRESS) or request.address)
         route = call.attributes.context_extensions.get(ROUTE, "")
         revision = call.attributes.context_extensions.get(REVISION, "")
-        outcome, detail = await self._decide(request, route, revision)
+        try:
+            outcome, detail = await self._decide(request, route, revision)
+        except asyncio.CancelledError:
+            # Envoy's deadline passed, or its client went away; what the policies have done by then is still recorded.
+            gone = failure(CouldNotDecide("the call was cancelled"))
+            self._record(route, request, gone.outcome, started, gone.detail)
+            raise
         answer, outcome, detail = _encode(outcome, detail, request, _stamp(route, revision))
-        took = self._clock.monotonic() - started
-        self._recorder.record(record_of(NAME, route, request, outcome, took, detail))
+        self._record(route, request, outcome, started, detail)
         return answer
 
     async def _decide(self, request: Request, route: str, revision: str) -> tuple[Outcome, str]:
         """Every way out of here but the chain's own is a refusal."""
         try:
-            return await self._gateway().route(route, revision).chain.on_request(request), ""
+            return await decided(self._gateway().route(route, revision).chain.on_request(request)), ""
         except Exception as error:  # noqa: BLE001 - whatever it is, no decision was reached, and that denies
             failed = failure(error)
             return failed.outcome, failed.detail
+
+    def _record(self, route: str, request: Request, outcome: Outcome, started: int, detail: str) -> None:
+        took = self._clock.monotonic() - started
+        self._recorder.record(record_of(NAME, route, request, outcome, took, detail))
 
     def handler(self) -> grpc.GenericRpcHandler:
         method = grpc.unary_unary_rpc_method_handler(
@@ -85,7 +97,8 @@ def decode(call: CheckRequest) -> Request:
 
 
 def _plain_headers(headers: dict[str, str]) -> Headers:
-    return Headers(tuple((name.lower(), value) for name, value in headers.items() if not name.startswith(":")))
+    fields = (HeaderValue(key=name, value=value) for name, value in headers.items())
+    return decode_headers(HeaderMap(headers=fields))
 
 
 def _encode(
@@ -96,9 +109,10 @@ def _encode(
         if isinstance(outcome.decision, Continue):
             return allow(outcome.decision, outcome, request, stamp), outcome, detail
         return deny(outcome.decision, outcome, stamp), outcome, detail
-    except InvalidMutation as error:
+    except Exception as error:  # noqa: BLE001 - text that is no Unicode, a value of the wrong type: all of it refuses
         failed = failure(error, outcome)
-        return deny(failed.reply, failed.outcome, stamp), failed.outcome, failed.detail
+        # Without the consumer and the facts: they may be what could not be sent.
+        return deny(failed.reply, Outcome(failed.reply), stamp), failed.outcome, failed.detail
 
 
 def _stamp(route: str, revision: str) -> dict[str, str]:

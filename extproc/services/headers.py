@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+import grpc
 from google.protobuf.wrappers_pb2 import BoolValue
 
 from extproc.core.headers import Headers
@@ -25,7 +27,12 @@ def pseudo_header(header_map: HeaderMap, name: str) -> str:
 
 def text_of(item: HeaderValue) -> str:
     """One character per byte: whatever a client sends is text, and nothing is lost."""
-    return item.raw_value.decode("latin-1") if item.raw_value else item.value
+    return (item.raw_value or item.value.encode()).decode("latin-1")
+
+
+def call_metadata(context: grpc.aio.ServicerContext[Any, Any], name: str) -> str:
+    """What the generated filters say beside their message (core.names.CALL_*); empty where another Envoy calls."""
+    return next((str(value) for key, value in context.invocation_metadata() or () if key == name), "")
 
 
 def string_options(fields: Iterable[tuple[str, str]]) -> list[HeaderValueOption]:

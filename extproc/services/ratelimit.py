@@ -19,10 +19,11 @@ from extproc.core.errors import CouldNotDecide, UnknownRoute
 from extproc.core.gateway import Gateway
 from extproc.core.limits import NANOSECONDS, Charge, Counter, CounterState, Hit, Limit, Per
 from extproc.core.message import Request
-from extproc.core.names import ADDRESS, CALL_REQUEST_ID, DOMAIN, LIMIT, REVISION, ROUTE
+from extproc.core.names import ADDRESS, CALL_ADDRESS, CALL_REQUEST_ID, DOMAIN, LIMIT, REVISION, ROUTE
 from extproc.core.ports import Clock, CounterStore, Recorder
 from extproc.core.rate_limit import rate_limit_headers, rate_limited
-from extproc.services.records import failure, record_of
+from extproc.services.headers import call_metadata
+from extproc.services.records import decided, failure, record_of
 from extproc.wire.base_pb2 import HeaderValue
 from extproc.wire.ratelimit_pb2 import RateLimitDescriptor, RateLimitRequest, RateLimitResponse
 
@@ -54,16 +55,18 @@ class RateLimit:
         started = self._clock.monotonic()
         entries = [{entry.key: entry.value for entry in descriptor.entries} for descriptor in call.descriptors]
         first = entries[0] if entries else {}
-        request = Request("", "", id=_request_id(context), address=first.get(ADDRESS, "").partition("/")[0])
+        address = call_metadata(context, CALL_ADDRESS) or first.get(ADDRESS, "").partition("/")[0]
+        request = Request("", "", id=call_metadata(context, CALL_REQUEST_ID), address=address)
         try:
-            states = await self._judge(call, entries)
+            states = await decided(self._judge(call, entries))
+            refused = None if all(state.allowed for state in states) else rate_limited(states)
+            answer = encode(states, refused)
         except Exception as error:  # noqa: BLE001 - whatever it is, no judgement was reached, and that denies
             failed = failure(error)
             self._record(first, request, failed.outcome, started, failed.detail)
             await context.abort(grpc.StatusCode.UNAVAILABLE, failed.reply.reason)
-        outcome = Outcome(CONTINUE if all(state.allowed for state in states) else rate_limited(states))
-        self._record(first, request, outcome, started, "")
-        return encode(states, outcome.decision if isinstance(outcome.decision, LocalReply) else None)
+        self._record(first, request, Outcome(refused or CONTINUE), started, "")
+        return answer
 
     async def _judge(self, call: RateLimitRequest, entries: Sequence[dict[str, str]]) -> tuple[CounterState, ...]:
         if call.domain != DOMAIN or not entries:
@@ -97,13 +100,10 @@ class RateLimit:
         return grpc.method_handlers_generic_handler(SERVICE, {"ShouldRateLimit": method})
 
 
-def _request_id(context: grpc.aio.ServicerContext[RateLimitRequest, RateLimitResponse]) -> str:
-    metadata = context.invocation_metadata() or ()
-    return next((str(value) for key, value in metadata if key == CALL_REQUEST_ID), "")
-
-
 def _count(call: RateLimitRequest, descriptor: RateLimitDescriptor) -> int:
     """The descriptor's own number, where an explicit 0 only looks; else the call's, where 0 means 1 (rls.proto)."""
+    if descriptor.is_negative_hits:
+        raise CouldNotDecide("hits are to be given back, which no limit here does")
     return descriptor.hits_addend.value if descriptor.HasField("hits_addend") else call.hits_addend or 1
 
 

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, TypeVar
 
 from extproc.core.chain import Outcome
 from extproc.core.decision import LocalReply, refusal
-from extproc.core.errors import CouldNotDecide
+from extproc.core.errors import CouldNotDecide, PolicyFailed
 from extproc.core.message import Request
 from extproc.core.record import DecisionRecord, Result
 
-ALLOWED = "allowed"
+ALLOWED: Final = "allowed"
+UNDECIDED: Final = "the gateway could not decide about this request"
+T = TypeVar("T")
+
+
+async def decided(asked: Awaitable[T]) -> T:
+    """What was asked for, or an Exception. grpc.aio answers nothing at all, and the caller waits, when a CancelledError
+    gets out of a call that nobody cancelled: a policy that awaited a cancelled task of its own raises one."""
+    try:
+        return await asked
+    except (asyncio.CancelledError, SystemExit) as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
+        raise PolicyFailed(f"a policy raised {type(error).__name__}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +42,30 @@ class Failure:
 
 def failure(error: Exception, so_far: Outcome | None = None) -> Failure:
     """The one function in which "could not decide" becomes an explicit refusal."""
+    expected = isinstance(error, CouldNotDecide)
     known = error if isinstance(error, CouldNotDecide) else CouldNotDecide(f"{type(error).__name__} in the sidecar")
-    reply = refusal(known.status, known.reason, "the gateway could not decide about this request")
-    cause = f" ({known.__cause__})" if known.__cause__ is not None else ""
+    reply = _refusal(known)
     outcome = replace(so_far, decision=reply) if so_far else Outcome(reply)
-    return Failure(outcome, reply, f"{known or known.reason}{cause}")
+    return Failure(outcome, reply, (str(known) or known.reason) + _place(known.__cause__ if expected else error))
+
+
+def _refusal(known: CouldNotDecide) -> LocalReply:
+    """A policy may derive its own error, with a reason or a status that no refusal can have."""
+    try:
+        reply = refusal(known.status, known.reason, UNDECIDED)
+    except Exception:  # noqa: BLE001 - this is the last stop: it must refuse whatever it is given
+        reply = None
+    if reply is None or not reply.refuses:
+        return refusal(CouldNotDecide.status, CouldNotDecide.reason, UNDECIDED)
+    return reply
+
+
+def _place(cause: BaseException | None) -> str:
+    """Where it was raised, never what it says: an exception's text may hold what the client sent."""
+    trace = cause.__traceback__ if cause else None
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})" if trace else ""
 
 
 def record_of(service: str, route: str, request: Request, outcome: Outcome, took: int, detail: str) -> DecisionRecord:

@@ -51,15 +51,19 @@ class Server:
         """Not serving at once; calls under way get `grace` seconds."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
-        _remove(self._path)
+        # grpc unlinks the path as soon as it listens no more: what is there after the grace may be a successor's.
+        if not is_live(self._path):
+            _remove(self._path)
 
 
 def is_live(path: str) -> bool:
-    """Whether something accepts connections on that socket."""
+    """Whether somebody listens on that socket: also one too busy to accept us, or who would not have us."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(PROBE_TIMEOUT)
         try:
             probe.connect(path)
+        except (BlockingIOError, PermissionError, TimeoutError):
+            return True
         except OSError:
             return False
         return True

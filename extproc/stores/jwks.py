@@ -53,13 +53,12 @@ class FileKeySets:
 def _read(file: Path) -> list[PublicKey]:
     try:
         if file.stat().st_size > MAX_FILE_BYTES:
-            raise ValueError(f"{file} is larger than {MAX_FILE_BYTES} bytes")
-        document = loads_strictly(file.read_bytes())
+            raise ValueError(f"it is larger than {MAX_FILE_BYTES} bytes")
+        return parse_jwks(loads_strictly(file.read_bytes()))
     except OSError as error:
         raise ValueError(f"{file} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise ValueError(f"{file} is not a JWKS: {error}") from None
-    return parse_jwks(document)
 
 
 def parse_jwks(document: Any) -> list[PublicKey]:

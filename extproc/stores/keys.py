@@ -19,6 +19,7 @@ from extproc.config.settings import Settings
 from extproc.core.message import Consumer
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
+LONGEST_NAME: Final = 16  # of a member; an API key and a digest are longer
 
 
 class KeyEntry(Settings):
@@ -44,12 +45,12 @@ class FileKeys:
         try:
             if file.stat().st_size > MAX_FILE_BYTES:
                 raise ValueError(f"{file} is larger than {MAX_FILE_BYTES} bytes")
-            content = KeyFile.model_validate(_yaml(file.read_bytes()))
+            content = KeyFile.model_validate(_yaml(file))
         except OSError as error:
             raise ValueError(f"{file} cannot be read: {error.strerror}") from None
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            raise ValueError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            raise ValueError(f"{file}: {_place(first['loc'])}: {first['msg']}") from None
         consumers = {entry.sha256: Consumer(entry.consumer, entry.tier, tuple(entry.scopes)) for entry in content.keys}
         if len(consumers) != len(content.keys):
             raise ValueError(f"{file}: one digest stands twice")
@@ -59,11 +60,16 @@ class FileKeys:
         return self._consumers.get(digest)
 
 
-def _yaml(content: bytes) -> Any:
+def _yaml(file: Path) -> Any:
     try:
-        return yaml.load(content, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError:
-        raise ValueError("not a YAML file of keys") from None
+        return yaml.load(file.read_bytes(), Loader=yaml.CSafeLoader)
+    except (yaml.YAMLError, ValueError, RecursionError):  # what they say quotes the file
+        raise ValueError(f"{file} is not a YAML file of keys") from None
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """A digest or a key that stands where a name should is not repeated."""
+    return ".".join("..." if len(str(part)) > LONGEST_NAME else str(part) for part in location)
 
 
 class NoKeys:

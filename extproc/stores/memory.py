@@ -27,7 +27,8 @@ class MemoryCounters:
         self._clock = clock
         self._capacity = capacity
         self._due: OrderedDict[Key, int] = OrderedDict()
-        self._answered: OrderedDict[str, tuple[int, tuple[CounterState, ...]]] = OrderedDict()
+        # By the whole charge: two policies that charge for one stream ask about different counters.
+        self._answered: OrderedDict[Charge, tuple[int, tuple[CounterState, ...]]] = OrderedDict()
         self._swept = 0
 
     def __len__(self) -> int:
@@ -35,38 +36,46 @@ class MemoryCounters:
 
     async def hit(self, charge: Charge) -> tuple[CounterState, ...]:
         now = self._clock.monotonic()
-        if charge.key is not None and charge.key in self._answered:
-            return self._answered[charge.key][1]
-        judged = [judge(hit, self._due.get(hit.counter.key, now), now) for hit in charge.hits]
-        states = tuple(state for state, _ in judged)
+        if charge.key is not None and charge in self._answered:
+            return self._answered[charge][1]
+        states, due = self._judge(charge, now)
         if all(state.allowed for state in states):
-            self._store(
-                [(hit.counter.key, due) for hit, (_, due) in zip(charge.hits, judged, strict=True) if hit.count], now
-            )
+            self._store(due, now)
         if charge.key is not None:
-            self._remember(charge.key, states, now)
+            self._remember(charge, states, now)
         return states
 
-    def _store(self, charged: list[tuple[Key, int]], now: int) -> None:
+    def _judge(self, charge: Charge, now: int) -> tuple[tuple[CounterState, ...], dict[Key, int]]:
+        """The states, and when each charged counter would be due: one that is hit twice is judged twice in turn."""
+        states: list[CounterState] = []
+        due: dict[Key, int] = {}
+        for hit in charge.hits:
+            key = hit.counter.key
+            state, after = judge(hit, due.get(key, self._due.get(key, now)), now)
+            states.append(state)
+            if hit.count:
+                due[key] = after
+        return tuple(states), due
+
+    def _store(self, charged: dict[Key, int], now: int) -> None:
         """All or nothing: a store without room for every counter charges none."""
-        new = len({key for key, _ in charged if key not in self._due})
         self._forget(now, SWEEP_PER_HIT)
-        if len(self._due) + new > self._capacity:
+        if not self._has_room(charged):
             self._sweep(now)
-        if len(self._due) + new > self._capacity:
+        if not self._has_room(charged):
             # Evicting a live counter would hand its owner a full burst again: refuse instead, and say so.
             raise StoreUnavailable(f"{self._capacity} counters are in use, there is no room for another")
-        for key, due in charged:
-            self._due[key] = due
-            self._due.move_to_end(key)
+        self._due.update(charged)
+
+    def _has_room(self, charged: dict[Key, int]) -> bool:
+        return len(self._due) + sum(key not in self._due for key in charged) <= self._capacity
 
     def _forget(self, now: int, most: int) -> None:
-        """Drop what is due from the old end."""
-        for _ in range(most):
-            oldest = next(iter(self._due.items()), None)
-            if oldest is None or oldest[1] > now:
-                return
-            del self._due[oldest[0]]
+        """Look at the next few counters in turn: a live one goes to the back, or one slow limit would hide the rest."""
+        for _ in range(min(most, len(self._due))):
+            key, due = self._due.popitem(last=False)
+            if due > now:
+                self._due[key] = due
 
     def _sweep(self, now: int) -> None:
         """Look at every counter, at most once a second: a full store must stay cheap to refuse."""
@@ -76,7 +85,7 @@ class MemoryCounters:
         for key in [key for key, due in self._due.items() if due <= now]:
             del self._due[key]
 
-    def _remember(self, key: str, states: tuple[CounterState, ...], now: int) -> None:
-        self._answered[key] = (now, states)
+    def _remember(self, charge: Charge, states: tuple[CounterState, ...], now: int) -> None:
+        self._answered[charge] = (now, states)
         while len(self._answered) > REMEMBERED or next(iter(self._answered.values()))[0] < now - REMEMBER_FOR:
             self._answered.popitem(last=False)

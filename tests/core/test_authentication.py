@@ -1,0 +1,105 @@
+"""Who is asking: one credential, of one sort, or a 401."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from extproc.core.authentication import Authentication
+from extproc.core.decision import Continue, Decision, LocalReply, refusal
+from extproc.core.errors import PolicyFailed
+from extproc.core.message import Consumer
+from extproc.core.policy import Context
+from tests.core.examples import ACME, Method, request
+
+TOKENS = Method("company", "authorization", ACME, "Bearer")
+KEYS = Method("partners", "x-api-key", Consumer("partner"), 'ApiKey header="x-api-key"')
+BOTH = 'Bearer, ApiKey header="x-api-key"'
+
+
+async def ask(headers: dict[str, str], *methods: Method) -> Decision:
+    return await Authentication(methods or (TOKENS, KEYS)).on_request(request(headers), Context("orders"))
+
+
+def reason_of(decision: Decision) -> str:
+    assert isinstance(decision, LocalReply)
+    assert decision.status == 401
+    assert json.loads(decision.body)["reason"] == decision.reason
+    return decision.reason
+
+
+def challenges(decision: Decision) -> list[str]:
+    assert isinstance(decision, LocalReply)
+    return [value for name, value in decision.headers if name == "www-authenticate"]
+
+
+async def test_a_request_without_a_credential_is_told_every_way_to_bring_one() -> None:
+    decision = await ask({"accept": "*/*"})
+    assert reason_of(decision) == "no_credentials"
+    assert challenges(decision) == [BOTH]
+
+
+@pytest.mark.parametrize("methods", [(TOKENS, KEYS), (KEYS, TOKENS)])
+async def test_two_credentials_are_refused_whichever_is_good(methods: tuple[Method, ...]) -> None:
+    decision = await ask({"authorization": "Bearer a", "x-api-key": "b"}, *methods)
+    assert reason_of(decision) == "several_credentials"
+    assert sorted(challenges(decision)[0].split(", ")) == sorted(BOTH.split(", "))
+
+
+@pytest.mark.parametrize(
+    ("header", "consumer"), [("authorization", ("acme", "company")), ("x-api-key", ("partner", "partners"))]
+)
+async def test_the_method_whose_credential_came_decides_and_vouches(header: str, consumer: tuple[str, str]) -> None:
+    decision = await ask({header: "credential"})
+    assert isinstance(decision, Continue)
+    assert decision.consumer is not None
+    assert (decision.consumer.id, decision.consumer.method) == consumer
+
+
+async def test_what_a_method_says_of_its_own_name_is_not_believed() -> None:
+    decision = await ask({"x-api-key": "k"}, replace(KEYS, answer=Consumer("partner", method="company")))
+    assert isinstance(decision, Continue)
+    assert decision.consumer == Consumer("partner", method="partners")
+
+
+async def test_the_credential_never_reaches_the_upstream() -> None:
+    decision = await ask({"x-api-key": "k", "accept": "*/*"})
+    assert isinstance(decision, Continue)
+    assert decision.request.remove == ("x-api-key",)
+    assert decision.request.set == ()
+
+
+async def test_a_method_that_does_not_present_is_not_asked() -> None:
+    decision = await ask({"x-api-key": "k"}, replace(TOKENS, answer=None), KEYS)
+    assert isinstance(decision, Continue)
+
+
+async def test_a_methods_own_401_gets_the_challenges_added() -> None:
+    reply = refusal(401, "expired", "the token is not valid here")
+    decision = await ask({"authorization": "Bearer a"}, replace(TOKENS, answer=reply), KEYS)
+    assert reason_of(decision) == "expired"
+    assert challenges(decision) == [BOTH]
+
+
+async def test_a_methods_other_refusal_is_left_as_it_is() -> None:
+    reply = refusal(503, "issuer_down", "come back")
+    assert await ask({"authorization": "Bearer a"}, replace(TOKENS, answer=reply)) == reply
+
+
+async def test_methods_of_one_challenge_are_told_once_and_one_without_not_at_all() -> None:
+    decision = await ask({}, TOKENS, replace(TOKENS, name="other", header="x-token"), replace(KEYS, challenge=""))
+    assert challenges(decision) == ["Bearer"]
+    assert challenges(await ask({}, replace(KEYS, challenge=""))) == []
+
+
+@pytest.mark.parametrize("answer", [None, True, "acme", Continue(consumer=ACME), Consumer])
+async def test_an_answer_of_the_wrong_type_lets_nobody_in(answer: object) -> None:
+    with pytest.raises(PolicyFailed, match=r"^authentication 'company' answered \w+, not a consumer$"):
+        await ask({"authorization": "Bearer a"}, replace(TOKENS, answer=answer))
+
+
+async def test_a_consumer_without_an_id_is_nobody() -> None:
+    with pytest.raises(PolicyFailed, match="answered a consumer without an id"):
+        await ask({"authorization": "Bearer a"}, replace(TOKENS, answer=Consumer("")))

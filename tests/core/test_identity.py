@@ -1,0 +1,66 @@
+"""What the upstream is told about the consumer, and how it is kept from being forged."""
+
+from __future__ import annotations
+
+import pytest
+
+from extproc.core.errors import InvalidMutation
+from extproc.core.headers import Headers
+from extproc.core.identity import forged_headers, identity_headers, owned_headers
+from extproc.core.message import Consumer
+
+TOLD = [
+    (None, ()),
+    (Consumer("acme"), (("x-consumer-id", "acme"),)),
+    (Consumer("acme", ""), (("x-consumer-id", "acme"), ("x-consumer-tier", ""))),
+    (
+        Consumer("acme", "free", ("orders:read", "orders:write"), {"secret": "claim"}, "company"),
+        (("x-consumer-id", "acme"), ("x-consumer-tier", "free"), ("x-consumer-scopes", "orders:read orders:write")),
+    ),
+]
+
+
+@pytest.mark.parametrize(("consumer", "fields"), TOLD)
+def test_the_upstream_is_told_id_tier_and_scopes_and_no_claim(
+    consumer: Consumer | None, fields: tuple[tuple[str, str], ...]
+) -> None:
+    assert identity_headers(consumer) == fields
+
+
+@pytest.mark.parametrize(
+    ("consumer", "header"),
+    [
+        (Consumer("a\r\nx-consumer-tier: premium"), "x-consumer-id"),
+        (Consumer("a", "free\n"), "x-consumer-tier"),
+        (Consumer("a", "free", ("b\x00",)), "x-consumer-scopes"),
+    ],
+)
+def test_an_identity_that_would_split_the_message_is_refused_and_not_quoted(consumer: Consumer, header: str) -> None:
+    with pytest.raises(InvalidMutation) as refused:
+        identity_headers(consumer)
+    assert str(refused.value) == f"{header} would carry a control character"
+
+
+def test_the_chosen_upstream_is_named_by_its_cluster() -> None:
+    assert owned_headers(Consumer("acme"), "v1") == (
+        ("x-consumer-id", "acme"),
+        ("x-extproc-cluster", "upstream.v1"),
+    )
+    assert owned_headers(None, None) == ()
+
+
+FORGED = Headers.of(
+    [
+        ("X-Consumer-Id", "root"), ("x-consumer-id", "root too"), ("x-consumer-tier", "premium"),
+        ("x-extproc-cluster", "upstream.admin"), ("x-consumers", "not ours"), ("accept", "*/*"),
+    ]
+)  # fmt: skip
+
+
+def test_our_headers_that_came_with_the_request_are_removed_once_each() -> None:
+    assert forged_headers(FORGED, ()) == ("x-consumer-id", "x-consumer-tier", "x-extproc-cluster")
+
+
+def test_a_header_that_we_set_ourselves_is_overwritten_and_so_not_removed() -> None:
+    granted = owned_headers(Consumer("acme"), None)
+    assert forged_headers(FORGED, granted) == ("x-consumer-tier", "x-extproc-cluster")

@@ -1,0 +1,369 @@
+"""What a client may not send: rows 1 to 18 of the acceptance catalogue, against the real Envoy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from tests.e2e.clients import Field, Reply, read_reply, request
+from tests.e2e.credentials import FREE, PREMIUM, bearer
+from tests.e2e.harness import FENCE, HEAD, RunningGateway
+from tests.e2e.upstreams import Upstream, started
+
+pytestmark = pytest.mark.e2e
+
+GATEWAY = (
+    HEAD
+    + """
+upstreams: {open: {endpoints: ["${OPEN}"]}, guarded: {endpoints: ["${GUARDED}"]}}
+tiers: {free: {rate: 1000/s}, premium: {rate: 1000/s}}
+models:
+  choice: {versions: {v1: {upstream: guarded, weight: 100}}, sticky: consumer}
+defaults: {authenticate: [company, partners], limits: []}
+routes:
+  - {name: host, match: {hosts: [h.example], path_prefix: /}, upstream: guarded, PREMIUM_ONLY}
+  - {name: admin, match: {path_prefix: /admin}, upstream: guarded, PREMIUM_ONLY}
+  - {name: app, match: {path_prefix: /app}, upstream: guarded}
+  - {name: counted, match: {path_prefix: /counted}, upstream: guarded, limits: [tier, {per: address, rate: 1000/s}]}
+  - {name: model, match: {path_prefix: /model}, model: choice}
+  - """.replace("PREMIUM_ONLY", """authorize: 'consumer.tier == "premium"'""")
+    + FENCE
+    + """
+  - {name: rest, match: {path_prefix: /}, upstream: open, authenticate: none}
+"""
+)
+# Everything by which a client could claim what only a proxy may say.
+FORGED = [
+    "x-consumer-id", "x-consumer-tier", "x-consumer-scopes", "x-consumer-anything", "x-extproc-cluster",
+    "x-extproc-anything", "x-extproc-request-id", "x-envoy-original-path", "x-envoy-internal",
+    "x-envoy-upstream-rq-timeout-ms", "x-envoy-upstream-rq-per-try-timeout-ms", "x-envoy-max-retries",
+    "x-envoy-retry-on", "x-envoy-retry-grpc-on", "x-envoy-hedge-on-per-try-timeout", "x-envoy-force-trace",
+    "x-envoy-decorator-operation", "x-envoy-downstream-service-cluster", "x-envoy-downstream-service-node",
+    "x-envoy-ip-tags", "x-envoy-original-host", "x-envoy-expected-rq-timeout-ms",
+    "x-envoy-attempt-count", "x-envoy-is-timeout-retry", "x-envoy-peer-metadata", "x-envoy-anything",
+    "x-envoy-auth-failure-mode-allowed", "x-envoy-auth-partial-body", "x-original-url", "x-rewrite-url",
+    "x-forwarded-host", "x-http-method-override", "x-http-method", "x-method-override",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def upstreams() -> Iterator[list[Upstream]]:
+    with started("open", "guarded") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def gateway(upstreams: list[Upstream]) -> Iterator[RunningGateway]:
+    with RunningGateway(GATEWAY, upstreams) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _nothing_received(upstreams: list[Upstream]) -> None:
+    for upstream in upstreams:
+        upstream.clear()
+
+
+def nobody_received(upstreams: list[Upstream]) -> bool:
+    return not any(upstream.received for upstream in upstreams)
+
+
+ADMIN_SPELLINGS = [
+    "/admin", "/x/../admin", "//admin", "///admin", "/./admin", "/x/%2e%2e/admin", "/x/%2E%2E/admin", "/x/.%2e/admin",
+    "/%61dmin", "/%61%64%6d%69%6e", "/a/..//admin", "/admin/../admin", "/admin/x/..", "/admin?x=1", "/x/..%2fadmin",
+    "/x%2f..%2fadmin", "/x/..%5cadmin", "/%2fadmin", "/%5cadmin", "/x\\..\\admin", "\\admin", "/admin/", "/admin/%2e",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ADMIN_SPELLINGS)
+def test_no_spelling_of_a_guarded_path_reaches_an_upstream_unauthenticated(
+    gateway: RunningGateway, upstreams: list[Upstream], path: str
+) -> None:
+    reply = gateway.client.get(path)
+    assert 300 <= reply.status < 500
+    assert nobody_received(upstreams), [upstream.received for upstream in upstreams]
+
+
+OTHER_PATHS = ["/a\\admin", "/x/..;/admin", "/Admin", "/ADMIN", "/admin;x=1", "/adminx", "/%2561dmin", "/a%252fadmin"]
+
+
+@pytest.mark.parametrize(
+    "path", [*ADMIN_SPELLINGS, *OTHER_PATHS, "/app/a%20b", "/app/%e4", "/app/..%c0%af", "/app/a=b"]
+)
+def test_the_path_that_was_judged_is_the_path_that_the_upstream_sees(
+    gateway: RunningGateway, upstreams: list[Upstream], path: str
+) -> None:
+    with gateway.watched() as decisions:
+        reply = gateway.client.get(path, PREMIUM)
+    received = [one for upstream in upstreams for one in upstream.received]
+    if not received:
+        assert 300 <= reply.status < 500
+        return
+    seen = received[0].target.partition("?")[0]
+    assert [decision["path"] for decision in decisions] == ([seen] if upstreams[1].received else [])
+    if upstreams[0].received:
+        assert re.fullmatch("/admin(/.*)?", seen) is None
+
+
+@pytest.mark.parametrize("path", ["/a%2fadmin", "/a%5cadmin", "/a%2Fadmin", "/app%2f..%2fadmin"])
+def test_an_escaped_slash_is_sent_back_unescaped_and_reaches_nobody(
+    gateway: RunningGateway, upstreams: list[Upstream], path: str
+) -> None:
+    assert gateway.client.get(path, PREMIUM).status in (307, 400)
+    assert nobody_received(upstreams)
+
+
+@pytest.mark.parametrize("path", ["/app#x", "/app#", "/app%00", "/app/%00x", "/app?x#y", "app", ""])
+def test_a_path_with_a_fragment_or_a_nul_is_400(gateway: RunningGateway, upstreams: list[Upstream], path: str) -> None:
+    raw = request("GET", path, ("host", "gateway.test"), FREE)
+    reply = gateway.client.send(raw)
+    assert reply is not None
+    assert reply.status == 400
+    assert nobody_received(upstreams)
+
+
+@pytest.mark.parametrize("host", ["h.example", "H.EXAMPLE", "h.example:443", "h.example.", "H.Example.:8443"])
+def test_no_spelling_of_a_host_gets_around_its_policy(
+    gateway: RunningGateway, upstreams: list[Upstream], host: str
+) -> None:
+    assert gateway.client.get("/x", host=host).status == 401
+    assert nobody_received(upstreams)
+    reply = gateway.client.get("/x", PREMIUM, host=host)
+    assert reply.status == 200
+    assert gateway.decision(reply.id)["route"] == "host"
+    assert gateway.decision(reply.id)["host"].lower() == "h.example"
+
+
+@pytest.mark.parametrize(
+    "hosts", [["h.example", "other.example"], ["other.example", "h.example"], ["h.example,other.example"], [""], []]
+)
+def test_a_host_that_is_not_one_name_reaches_no_guarded_route(
+    gateway: RunningGateway, upstreams: list[Upstream], hosts: list[str]
+) -> None:
+    reply = gateway.client.send(request("GET", "/admin", *(("host", host) for host in hosts)))
+    assert reply is not None
+    assert 400 <= reply.status < 500
+    assert nobody_received(upstreams)
+
+
+def test_the_host_of_an_absolute_target_is_the_one_that_counts(
+    gateway: RunningGateway, upstreams: list[Upstream]
+) -> None:
+    reply = gateway.client.send(request("GET", "http://h.example/x", ("host", "other.example")))
+    assert reply is not None
+    assert reply.status == 401
+    assert nobody_received(upstreams)
+
+
+@pytest.mark.parametrize(
+    "forged", [bearer("x", aud="other"), ("authorization", "Bearer x"), ("authorization", "Basic eA==")]
+)
+@pytest.mark.parametrize("good_first", [True, False])
+def test_two_authorization_headers_are_401(
+    gateway: RunningGateway, upstreams: list[Upstream], forged: Field, good_first: bool
+) -> None:
+    good = bearer()
+    assert gateway.client.get("/app", good).status == 200
+    upstreams[1].clear()
+    fields = (good, forged) if good_first else (forged, good)
+    assert gateway.client.get("/app", *fields).status == 401
+    assert nobody_received(upstreams)
+
+
+@pytest.mark.parametrize("fields", [[FREE, PREMIUM], [PREMIUM, FREE], [FREE, FREE], [FREE, bearer()], [bearer(), FREE]])
+def test_two_credentials_are_401(gateway: RunningGateway, upstreams: list[Upstream], fields: list[Field]) -> None:
+    assert gateway.client.get("/app", *fields).reason == "several_credentials"
+    assert nobody_received(upstreams)
+
+
+@pytest.mark.parametrize("field", [("X_Api_Key", FREE[1]), ("x_user_id", "1"), ("x-consumer_id", "1"), ("a_b", "c")])
+def test_a_header_with_an_underscore_is_400(gateway: RunningGateway, upstreams: list[Upstream], field: Field) -> None:
+    assert gateway.client.get("/other", field).status == 400
+    assert nobody_received(upstreams)
+
+
+def forged_fields(name: str) -> list[Field]:
+    return [(name, "forged"), (name.title(), "forged-again")]
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_forged_header_reaches_no_upstream_when_anonymous(
+    gateway: RunningGateway, upstreams: list[Upstream], name: str
+) -> None:
+    assert gateway.client.get("/other", *forged_fields(name)).status == 200
+    assert upstreams[0].only().all(name) == []
+
+
+@pytest.mark.parametrize("path", ["/app", "/counted", "/model"])
+@pytest.mark.parametrize("name", FORGED)
+def test_a_forged_header_reaches_no_upstream_when_authenticated(
+    gateway: RunningGateway, upstreams: list[Upstream], path: str, name: str
+) -> None:
+    assert gateway.client.get(path, FREE, *forged_fields(name)).status == 200
+    ours = {"x-consumer-id": "free-caller", "x-consumer-tier": "free", "x-consumer-scopes": "orders:read"}
+    assert upstreams[1].only().all(name) == ([ours[name]] if name in ours else [])
+
+
+def test_the_upstream_is_told_who_is_asking_and_not_the_credential(
+    gateway: RunningGateway, upstreams: list[Upstream]
+) -> None:
+    assert gateway.client.get("/app?x=1", bearer("c-1", scope="a b"), ("x-other", "kept")).status == 200
+    received = upstreams[1].only()
+    assert (received.all("x-consumer-id"), received.all("x-consumer-scopes")) == (["c-1"], ["a b"])
+    assert received.all("authorization") == []
+    assert (received.target, received.all("x-other")) == ("/app?x=1", ["kept"])
+
+
+def test_a_clients_request_id_and_scheme_are_replaced(gateway: RunningGateway, upstreams: list[Upstream]) -> None:
+    fields = [("x-request-id", "forged"), ("x-forwarded-proto", "https"), ("x-forwarded-for", "192.0.2.1")]
+    fields.append(("x-envoy-external-address", "192.0.2.1"))
+    reply = gateway.client.get("/app", FREE, *fields)
+    received = upstreams[1].only()
+    assert received.all("x-request-id") == [reply.id]
+    assert reply.id != "forged"
+    assert received.all("x-forwarded-proto") == ["http"]
+    assert received.all("x-envoy-external-address") == ["127.0.0.1"]
+    assert gateway.decision(reply.id)["address"] == "127.0.0.1"
+
+
+def test_odd_bytes_in_a_header_are_judged_like_others_and_make_one_log_line(
+    gateway: RunningGateway, upstreams: list[Upstream]
+) -> None:
+    odd = "".join(map(chr, range(0x80, 0x100)))
+    with gateway.watched() as decisions:
+        refused = gateway.client.get("/app", ("x-odd", odd), ("user-agent", odd))
+        allowed = gateway.client.get("/app", FREE, ("x-odd", odd), ("user-agent", odd))
+    assert refused.status in (400, 401)
+    assert allowed.status in (200, 400)
+    if allowed.status == 200:
+        assert upstreams[1].only().all("x-odd") == [odd]
+    assert len(decisions) == sum(reply.status != 400 for reply in (refused, allowed))
+
+
+@pytest.mark.parametrize("value", ["a\rb", "a\nx-consumer-id: forged", "a\r\n\tfolded", "a\x00b", "a\x7fb"])
+def test_a_line_break_in_a_header_forges_no_other_header_and_no_log_line(
+    gateway: RunningGateway, upstreams: list[Upstream], value: str
+) -> None:
+    with gateway.watched() as decisions:
+        reply = gateway.client.send(request("GET", "/app", ("host", "gateway.test"), FREE, ("x-odd", value)))
+    assert reply is not None
+    assert reply.status in (200, 400)
+    assert len(decisions) == (reply.status == 200)
+    for received in upstreams[1].received:
+        assert received.all("x-consumer-id") == ["free-caller"]
+
+
+@pytest.mark.parametrize("names", ["authorization", "x-api-key", "authorization, x-api-key"])
+def test_a_connection_header_that_drops_the_credential_is_401(
+    gateway: RunningGateway, upstreams: list[Upstream], names: str
+) -> None:
+    credential = FREE if names == "x-api-key" else bearer()
+    assert gateway.client.get("/app", credential, ("connection", names)).status in (400, 401)
+    assert nobody_received(upstreams)
+
+
+def raw_get(*lines: str, version: str = "1.1", method: str = "POST", body: str = "") -> bytes:
+    head = [f"{method} /app HTTP/{version}", "host: gateway.test", f"x-api-key: {FREE[1]}", *lines, "", ""]
+    return ("\r\n".join(head) + body).encode("latin-1")
+
+
+MALFORMED = {
+    "both framings": raw_get("content-length: 5", "transfer-encoding: chunked", body="0\r\n\r\n"),
+    "both framings, other order": raw_get("transfer-encoding: chunked", "content-length: 5", body="0\r\n\r\n"),
+    "two lengths": raw_get("content-length: 5", "content-length: 6", body="hello!"),
+    "two equal lengths": raw_get("content-length: 5", "content-length: 5", body="hello"),
+    "a list of lengths": raw_get("content-length: 5, 6", body="hello!"),
+    "a signed length": raw_get("content-length: +5", body="hello"),
+    "a negative length": raw_get("content-length: -5", body="hello"),
+    "space before the colon": raw_get("content-length : 5", body="hello"),
+    "no path": b"OPTIONS * HTTP/1.1\r\nhost: gateway.test\r\n\r\n",
+    "an unknown framing": raw_get("transfer-encoding: gzip, nonsense", body="hello"),
+    "an obscured framing": raw_get("transfer-encoding: xchunked", body="0\r\n\r\n"),
+    "a bad chunk size": raw_get("transfer-encoding: chunked", body="xyz\r\nhello\r\n0\r\n\r\n"),
+    "no field name": raw_get(": x"),
+    "no colon": raw_get("nonsense"),
+    "HTTP/1.0": raw_get(version="1.0", method="GET"),
+    "HTTP/0.9": b"GET /app\r\n\r\n",
+    "HTTP/3.0": raw_get(version="3.0", method="GET"),
+    "CONNECT": b"CONNECT gateway.test:443 HTTP/1.1\r\nhost: gateway.test:443\r\n\r\n",
+    "CONNECT to a path": b"CONNECT /app HTTP/1.1\r\nhost: gateway.test\r\n\r\n",
+    "a method in lower case": raw_get(method="get"),
+    "a method nobody knows": raw_get(method="GETX"),
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 32,
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_request_is_refused_before_anybody_is_asked(
+    gateway: RunningGateway, upstreams: list[Upstream], name: str
+) -> None:
+    with gateway.watched() as decisions:
+        reply = gateway.client.send(MALFORMED[name])
+    assert reply is None or 400 <= reply.status < 600
+    assert reply is None or reply.status < 500 or reply.status == 501
+    assert decisions == []
+    assert nobody_received(upstreams)
+
+
+def test_a_folded_line_belongs_to_the_value_before_it(gateway: RunningGateway, upstreams: list[Upstream]) -> None:
+    """Envoy joins it with a space (RFC 9112 §5.2), for us as for the upstream: the key is then another one."""
+    reply = gateway.client.send(raw_get(" x-consumer-id: forged"))
+    assert reply is not None
+    assert reply.reason == "unknown_api_key"
+    assert nobody_received(upstreams)
+
+
+def test_a_connect_is_answered_at_once_and_opens_no_tunnel(gateway: RunningGateway, upstreams: list[Upstream]) -> None:
+    with gateway.client.connected() as connection:
+        connection.sendall(MALFORMED["CONNECT"])
+        reply = read_reply(connection)
+        assert reply is not None
+        assert (reply.status, reply.reason) == (403, "closed")
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(request("GET", "/app", ("host", "gateway.test"), FREE))
+            assert (read_reply(connection) or reply).status != 200
+    assert nobody_received(upstreams)
+
+
+@pytest.mark.parametrize("path", ["/app", "/model", "/admin"])
+def test_an_upgrade_without_a_credential_is_refused(
+    gateway: RunningGateway, upstreams: list[Upstream], path: str
+) -> None:
+    fields = [("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")]
+    reply = gateway.client.get(path, *fields, ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="))
+    assert reply.status in (401, 403)
+    assert nobody_received(upstreams)
+
+
+HEAVY: dict[str, list[Field]] = {
+    "101 headers": [(f"x-field-{number}", "1") for number in range(101)],
+    "one of 70 KB": [("x-field", "x" * 70_000)],
+    "70 KB together": [(f"x-field-{number}", "x" * 1000) for number in range(70)],
+}
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_too_many_or_too_large_headers_are_431(gateway: RunningGateway, upstreams: list[Upstream], name: str) -> None:
+    with gateway.watched() as decisions:
+        reply = gateway.client.get("/app", FREE, *HEAVY[name])
+    assert reply.status == 431
+    assert decisions == []
+    assert nobody_received(upstreams)
+
+
+def test_no_credential_is_written_into_any_log(gateway: RunningGateway) -> None:
+    """Neither of a good request nor of a refused one, in headers or in the query."""
+    canary = "canary-secret-4711"
+    replies: list[Reply] = [
+        gateway.client.get(f"/app?token={canary}", FREE),
+        gateway.client.get("/app", ("authorization", f"Bearer {canary}")),
+        gateway.client.get("/app", ("x-api-key", canary), ("cookie", canary)),
+    ]
+    gateway.decision(replies[-1].id)
+    written = gateway.output() + "".join(file.read_text("utf-8", "replace") for file in gateway.work.glob("*.*l*g*"))
+    written += (gateway.work / "decisions.jsonl").read_text()
+    assert canary not in written
+    assert FREE[1] not in written

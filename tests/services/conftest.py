@@ -1,0 +1,40 @@
+"""Servers that end with their test, and the rule that no test leaves an error in the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from extproc.core.gateway import Gateway
+from extproc.core.ports import CounterStore
+from tests.services.harness import Rig
+
+Serve = Callable[..., Awaitable[Rig]]
+
+
+@pytest.fixture
+async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
+    """Starts the services for a gateway, or for whatever gives one."""
+    started: list[Rig] = []
+
+    async def start(plan: Gateway | Callable[[], Gateway], counters: CounterStore | None = None) -> Rig:
+        current = plan if callable(plan) else lambda: plan
+        rig = await Rig(current, tmp_path / "worker.sock", counters).start()
+        started.append(rig)
+        return rig
+
+    yield start
+    for rig in started:
+        await rig.stop()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_logged_as_an_error(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """grpc and asyncio log what nobody has handled: an exception of ours among it is a bug."""
+    yield
+    records = [*caplog.get_records("call"), *caplog.get_records("teardown")]
+    errors = [record for record in records if record.levelno >= logging.ERROR]
+    assert not errors, [record.getMessage() for record in errors]
