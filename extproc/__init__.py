@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from extproc.config.settings import Cel, Duration, File, HeaderName, LimitRate, Name, Settings, Size
+    from extproc.config.settings import Cel, Duration, EditableHeader, File, HeaderName, LimitRate, Name, Settings, Size
     from extproc.core.api_key import digest, is_well_formed
     from extproc.core.choice import choose
     from extproc.core.decision import CONTINUE, Continue, Decision, HeaderEdits, LocalReply, refusal
@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from extproc.core.variables import variables
 
 HOMES = {
-    "extproc.config.settings": ("Cel", "Duration", "File", "HeaderName", "LimitRate", "Name", "Settings", "Size"),
+    "extproc.config.settings": (
+        "Cel",
+        "Duration",
+        "EditableHeader",
+        "File",
+        "HeaderName",
+        "LimitRate",
+        "Name",
+        "Settings",
+        "Size",
+    ),
     "extproc.core.api_key": ("digest", "is_well_formed"),
     "extproc.core.choice": ("choose",),
     "extproc.core.decision": ("CONTINUE", "Continue", "Decision", "HeaderEdits", "LocalReply", "refusal"),
@@ -43,11 +53,11 @@ _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
     "Authenticator", "CONTINUE", "Cel", "Charge", "ChooseSpec", "Clock", "Consumer", "Context", "Continue",
-    "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision", "Duration", "Expression", "File",
-    "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "KeySet", "KeyStore", "Limit", "LimitRate",
-    "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Per", "Phase", "Policy", "Ports", "Request", "Response",
-    "Settings", "Size", "VerificationKey", "address_subject", "choose", "digest", "is_well_formed",
-    "loads_strictly", "rate_limit_headers", "rate_limited", "refusal", "variables",
+    "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision", "Duration", "EditableHeader",
+    "Expression", "File", "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "KeySet", "KeyStore",
+    "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Per", "Phase", "Policy", "Ports",
+    "Request", "Response", "Settings", "Size", "VerificationKey", "address_subject", "choose", "digest",
+    "is_well_formed", "loads_strictly", "rate_limit_headers", "rate_limited", "refusal", "variables",
 ]  # fmt: skip
 
 

@@ -55,6 +55,7 @@ def _served(plan: Plan, route: RoutePlan, methods: Mapping[str, Authenticator], 
         clock=ports.clock,
         response_links=tuple(link for spec, link in built if _phases(spec) & {Phase.RESPONSE, Phase.RESPONSE_BODY}),
         upstreams=plan.choices(route),
+        matched=frozenset(header.name for other in plan.routes for header in other.match.headers),
     )
     return ServedRoute(chain, response_body=route.placement.edits_body)
 

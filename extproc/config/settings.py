@@ -23,6 +23,8 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from extproc.config.expressions import check_expression
+from extproc.core.decision import HeaderEdits
+from extproc.core.errors import InvalidMutation
 
 FOLDER: Final = "folder"  # key of the validation context: what relative file names are relative to
 UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -152,6 +154,14 @@ def _expression(value: str) -> str:
     return value
 
 
+def _editable(name: str) -> str:
+    try:
+        HeaderEdits(remove=(name,))
+    except InvalidMutation as refused:
+        raise ValueError(str(refused)) from None
+    return name
+
+
 def _text(pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
 
@@ -170,4 +180,5 @@ Name = Annotated[
 HeaderName = Annotated[
     str, Spelled(r"[a-z0-9!#$%&'*+.^_`|~-]{1,128}", "not a header name: write it in lower case, as x-request-id")
 ]
+EditableHeader = Annotated[HeaderName, AfterValidator(_editable)]
 Secret = SecretStr

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from typing import Final
 
 from extproc.core.decision import Continue, Decision, HeaderEdits, LocalReply, refusal
 from extproc.core.errors import PolicyFailed
 from extproc.core.message import Consumer, Request
 from extproc.core.policy import Authenticator, Context, Policy
 
+UNAUTHORIZED: Final = HTTPStatus.UNAUTHORIZED.value
+
 
 @dataclass(frozen=True, slots=True)
 class Authentication(Policy):
-    """The first method that applies decides. Credentials of two methods at once are refused, whichever is good:
-    otherwise the one that is checked and the one that the upstream believes could differ.
+    """One credential decides. Two at once are refused, whichever is good: otherwise the one that is checked and the one
+    that the upstream believes could differ. Methods that read the same headers read the same credential; of those, the
+    first that accepts it vouches, as two issuers of tokens do.
     """
 
     methods: Sequence[Authenticator]
@@ -24,21 +28,20 @@ class Authentication(Policy):
         presented = [method for method in self.methods if method.presents(request)]
         if not presented:
             return self._unauthorized("no_credentials", "this route needs a credential")
-        if len(presented) > 1:
+        if len({tuple(method.credential_headers) for method in presented}) > 1:
             return self._unauthorized("several_credentials", "send one credential, not several")
-        answer = await presented[0].authenticate(request)
-        if isinstance(answer, LocalReply):
-            return (
-                replace(answer, headers=answer.headers + self._challenges())
-                if answer.status == UNAUTHORIZED
-                else answer
-            )
-        if not isinstance(answer, Consumer):
-            raise PolicyFailed(f"authentication {presented[0].name!r} answered {type(answer).__name__}, not a consumer")
-        if not answer.id:
-            raise PolicyFailed(f"authentication {presented[0].name!r} answered a consumer without an id")
-        consumer = replace(answer, method=presented[0].name)
-        return Continue(consumer=consumer, request=HeaderEdits(remove=self._credentials(request)))
+        return await self._asked(presented, request)
+
+    async def _asked(self, presented: Sequence[Authenticator], request: Request) -> Decision:
+        """The first consumer, else the first refusal."""
+        refused: list[LocalReply] = []
+        for method in presented:
+            answer = _checked(method, await method.authenticate(request))
+            if isinstance(answer, Consumer):
+                return Continue(consumer=answer, request=HeaderEdits(remove=self._credentials(request)))
+            refused.append(answer)
+        first = refused[0]
+        return replace(first, headers=first.headers + self._challenges()) if first.status == UNAUTHORIZED else first
 
     def _credentials(self, request: Request) -> tuple[str, ...]:
         named = dict.fromkeys(header for method in self.methods for header in method.credential_headers)
@@ -55,4 +58,11 @@ class Authentication(Policy):
         return (("www-authenticate", ", ".join(challenges)),) if challenges else ()
 
 
-UNAUTHORIZED = HTTPStatus.UNAUTHORIZED.value
+def _checked(method: Authenticator, answer: Consumer | LocalReply) -> Consumer | LocalReply:
+    if isinstance(answer, LocalReply):
+        return answer
+    if not isinstance(answer, Consumer):
+        raise PolicyFailed(f"authentication {method.name!r} answered {type(answer).__name__}, not a consumer")
+    if not answer.id:
+        raise PolicyFailed(f"authentication {method.name!r} answered a consumer without an id")
+    return replace(answer, method=method.name)

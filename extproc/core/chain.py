@@ -45,13 +45,18 @@ Ask = Callable[[Link, Outcome], Awaitable[Decision]]
 
 @dataclass(frozen=True, slots=True)
 class PolicyChain:
-    """A route's policies. `upstreams` are the ones that a policy may choose; empty where the route is fixed."""
+    """A route's policies. `upstreams` are the ones that a policy may choose; empty where the route is fixed.
+
+    `matched` are the request headers that some route matches on. Envoy may look the route up again after ext_authz, so
+    a policy that edited one of them could move a request to a route that asks for less.
+    """
 
     route: str
     links: tuple[Link, ...]
     clock: Clock
     response_links: tuple[Link, ...] = ()
     upstreams: frozenset[str] = frozenset()
+    matched: frozenset[str] = frozenset()
 
     async def on_request(self, request: Request) -> Outcome:
         """Raises CouldNotDecide where no policy's answer can be trusted."""
@@ -92,6 +97,9 @@ class PolicyChain:
             raise InvalidMutation(f"policy {link.name!r} may not name the consumer")
         if decision.upstream is not None and decision.upstream not in self.upstreams:
             raise InvalidMutation(f"policy {link.name!r} chose {decision.upstream!r}, which the route does not offer")
+        edited = {name for name, _ in decision.request.set} | set(decision.request.remove)
+        if edited & self.matched:
+            raise InvalidMutation(f"policy {link.name!r} edits {min(edited & self.matched)!r}, which routes match on")
 
 
 async def _answer(link: Link, ask: Ask, so_far: Outcome) -> Decision:

@@ -41,6 +41,10 @@ class HeaderEdits:
                 raise InvalidMutation(f"the value for header {name!r} has a control character")
         for name in self.remove:
             _check_settable(name)
+        named = [name for name, _ in self.set] + list(self.remove)
+        if len(set(named)) != len(named):
+            # Envoy's filters do not agree on which of two edits of one field comes last.
+            raise InvalidMutation("one header is edited twice")
         if len(self.set) > MAX_HEADERS:
             raise InvalidMutation(f"{len(self.set)} headers to set, at most {MAX_HEADERS}")
         if sum(len(name) + len(value) for name, value in self.set) > MAX_HEADER_BYTES:

@@ -8,7 +8,7 @@ from typing import ClassVar
 from extproc import (
     Authenticator,
     Consumer,
-    HeaderName,
+    EditableHeader,
     KeyStore,
     LocalReply,
     Ports,
@@ -21,7 +21,7 @@ from extproc import (
 
 
 class ApiKeySettings(Settings):
-    header: HeaderName = "x-api-key"
+    header: EditableHeader = "x-api-key"
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,6 +187,6 @@ def _scopes(value: Any) -> tuple[str, ...]:
     if value is None:
         return ()
     named = value.split(" ") if isinstance(value, str) else value
-    if not isinstance(named, list) or not all(isinstance(item, str) for item in named):
-        raise InvalidToken("malformed_token")
+    if not isinstance(named, list) or not all(isinstance(item, str) and " " not in item for item in named):
+        raise InvalidToken("malformed_token")  # a space inside one would make it two for the upstream
     return tuple(dict.fromkeys(item for item in named if item))

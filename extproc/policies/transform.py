@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from extproc import (
     CONTINUE,
@@ -18,9 +18,9 @@ from extproc import (
     Context,
     Continue,
     Decision,
+    EditableHeader,
     Expression,
     HeaderEdits,
-    HeaderName,
     Phase,
     Policy,
     Ports,
@@ -30,12 +30,6 @@ from extproc import (
     loads_strictly,
     variables,
 )
-
-
-def _settable(name: str) -> str:
-    HeaderEdits(set=((name, ""),))
-    return name
-
 
 Member = Annotated[str, Field(pattern=r"^[^.\s]+(\.[^.\s]+)*$", max_length=256)]
 
@@ -47,7 +41,7 @@ class JsonEdits(Settings):
 
 
 class ResponseEdits(Settings):
-    headers: dict[Annotated[HeaderName, AfterValidator(_settable)], Cel] = {}
+    headers: dict[EditableHeader, Cel] = {}
     json_: Annotated[JsonEdits, Field(alias="json")] = JsonEdits()
 
 

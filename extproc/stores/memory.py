@@ -9,7 +9,7 @@ from collections import OrderedDict
 from typing import Final
 
 from extproc.core.errors import StoreUnavailable
-from extproc.core.limits import NANOSECONDS, Charge, CounterState, judge
+from extproc.core.limits import NANOSECONDS, Charge, CounterState, Hit, judge
 from extproc.core.ports import Clock
 
 Key = tuple[str, ...]
@@ -55,7 +55,15 @@ class MemoryCounters:
             states.append(state)
             if hit.count:
                 due[key] = after
+        if not all(state.allowed for state in states):
+            # Nothing will be charged, so what is left is told as it stays.
+            return tuple(self._uncharged(state, now) for state in states), {}
         return tuple(states), due
+
+    def _uncharged(self, state: CounterState, now: int) -> CounterState:
+        if not state.allowed:
+            return state
+        return judge(Hit(state.counter, 0), self._due.get(state.counter.key, now), now)[0]
 
     def _store(self, charged: dict[Key, int], now: int) -> None:
         """All or nothing: a store without room for every counter charges none."""

@@ -76,7 +76,7 @@ def fake_ports(
     clock = clock or FakeClock()
     return Ports(
         clock=clock,
-        counters=counters or MemoryCounters(clock),
+        counters=MemoryCounters(clock) if counters is None else counters,
         keys=FakeKeys(dict(api_keys or {})),
         key_sets=FakeKeySets(verification_keys),
         expression=compile_expression,

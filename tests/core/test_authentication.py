@@ -103,3 +103,32 @@ async def test_an_answer_of_the_wrong_type_lets_nobody_in(answer: object) -> Non
 async def test_a_consumer_without_an_id_is_nobody() -> None:
     with pytest.raises(PolicyFailed, match="answered a consumer without an id"):
         await ask({"authorization": "Bearer a"}, replace(TOKENS, answer=Consumer("")))
+
+
+FIRST = Method("first", "authorization", Consumer("by-first"), "Bearer")
+SECOND = Method("second", "authorization", Consumer("by-second"), "Bearer")
+WRONG = Method("wrong", "authorization", refusal(401, "unknown_key", "no"), "Bearer")
+WRONG_TOO = Method("wrong-too", "authorization", refusal(401, "expired", "no"), "Bearer")
+
+
+@pytest.mark.parametrize(
+    ("methods", "consumer", "method"),
+    [
+        ((FIRST, SECOND), "by-first", "first"),
+        ((WRONG, SECOND), "by-second", "second"),
+        ((SECOND, WRONG), "by-second", "second"),
+    ],
+)
+async def test_of_methods_that_read_one_credential_the_first_that_accepts_it_vouches(
+    methods: tuple[Method, ...], consumer: str, method: str
+) -> None:
+    decision = await ask({"authorization": "Bearer a"}, *methods)
+    assert isinstance(decision, Continue)
+    assert decision.consumer is not None
+    assert (decision.consumer.id, decision.consumer.method) == (consumer, method)
+
+
+async def test_where_none_accepts_it_the_first_says_why() -> None:
+    decision = await ask({"authorization": "Bearer a"}, WRONG, WRONG_TOO)
+    assert reason_of(decision) == "unknown_key"
+    assert challenges(decision) == ["Bearer"]

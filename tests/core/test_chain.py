@@ -162,3 +162,11 @@ async def test_an_empty_body_replaces_a_body() -> None:
     outcome = await chain(Says(), Says(Continue(body=b""))).on_response(Response(200, body=b"x"), GET, None)
     assert isinstance(outcome.decision, Continue)
     assert outcome.decision.body == b""
+
+
+@pytest.mark.parametrize("edits", [HeaderEdits(set=(("x-beta", "1"),)), HeaderEdits(remove=("x-beta",))])
+async def test_a_policy_may_not_edit_a_header_that_routes_match_on(edits: HeaderEdits) -> None:
+    """Envoy may look the route up again, and another route may ask for less."""
+    links = (Link("mover", Says(Continue(request=edits))),)
+    with pytest.raises(InvalidMutation, match="x-beta"):
+        await PolicyChain("orders", links, FakeClock(), matched=frozenset({"x-beta"})).on_request(GET)

@@ -169,3 +169,9 @@ async def test_a_wall_clock_that_is_set_anew_neither_frees_nor_blocks(
     assert not await allowed(store)
     clock.advance(60)
     assert [await allowed(store) for _ in range(6)] == [True] * 5 + [False]
+
+
+async def test_a_refusal_tells_what_is_left_of_the_counters_that_it_did_not_charge(store: CounterStore) -> None:
+    assert await allowed(store, hit(ONE_A_SECOND))
+    states = await store.hit(charge(hit(FIVE_A_MINUTE), hit(ONE_A_SECOND)))
+    assert told(states) == [("tier", True, 5), ("consumer-0", False, 0)]
