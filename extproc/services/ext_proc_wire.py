@@ -64,8 +64,8 @@ def _response(headers: HttpHeaders) -> Response:
 
 
 def decode_decision(message: ProcessingRequest) -> tuple[str, str, Consumer | None]:
-    """Route, revision and consumer. The ext_authz answer is forwarded as metadata; where none was asked for, the route
-    comes as an attribute, and the revision is not known."""
+    """Route, revision and consumer, from the ext_authz answer that Envoy forwards. Where none was asked for, the route
+    comes as an attribute, and the revision only with the call."""
     decided = message.metadata_context.filter_metadata.get(DECISION_NAMESPACE, Struct()).fields
     route = _text(_attributes(message), ROUTE_ATTRIBUTE) or decided["route"].string_value
     revision = decided["revision"].string_value

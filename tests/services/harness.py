@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,6 +114,13 @@ class Rig:
         stub = health_pb2_grpc.HealthStub(self.channel)
         answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=20)
         return int(answer.status)
+
+
+async def settled(count: int) -> None:
+    """Returns when no more tasks than that are left. grpc's own are among them: a server always has one that waits."""
+    async with asyncio.timeout(20):
+        while len(tasks := asyncio.all_tasks()) > count:
+            await asyncio.wait(tasks - {asyncio.current_task()}, return_when=asyncio.FIRST_COMPLETED)
 
 
 def raw(fields: Iterable[tuple[str, bytes]]) -> HeaderMap:

@@ -15,7 +15,7 @@ from extproc.core.record import Result
 from extproc.wire.process_pb2 import HttpBody, HttpTrailers, ProcessingRequest, ProcessingResponse
 from tests.services.conftest import Serve
 from tests.services.fakes import REFUSED, Answers, Edits, Raises, Waits
-from tests.services.harness import Rig, chain, gateway
+from tests.services.harness import Rig, chain, gateway, settled
 from tests.services.playbook import (
     IS_ABORTED,
     Ended,
@@ -185,11 +185,4 @@ async def test_a_client_that_goes_away_leaves_no_task_and_no_policy_behind(serve
         call.cancel()
     await asyncio.wait_for(policy.ended.wait(), 10)
     assert {await deciding.code(), await waiting.code()} == {grpc.StatusCode.CANCELLED}
-    async with asyncio.timeout(10):
-        await _only(before)
-
-
-async def _only(count: int) -> None:
-    """Returns when no more tasks than that are left: grpc's own, of which the server always has one waiting."""
-    while len(tasks := asyncio.all_tasks()) > count:
-        await asyncio.wait(tasks - {asyncio.current_task()}, return_when=asyncio.FIRST_COMPLETED)
+    await settled(before)

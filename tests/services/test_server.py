@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from extproc.services.server import NOT_SERVING, SERVING, Server, SocketInUse, is_live
 from tests.services.conftest import Serve
 from tests.services.fakes import Answers, Holds
-from tests.services.harness import Rig, chain, check_request, gateway
+from tests.services.harness import Rig, chain, check_request, gateway, settled
 
 
 @pytest.fixture
@@ -119,6 +119,8 @@ async def test_the_health_of_another_service_is_not_known(path: Path) -> None:
 
 async def test_watching_the_health_of_any_name_leaves_nothing_behind(path: Path) -> None:
     async with started(path) as server, grpc.aio.insecure_channel(f"unix:{path}") as channel:
+        await channel.channel_ready()
+        before = len(asyncio.all_tasks())
         stub = health_pb2_grpc.HealthStub(channel)
         calls = [stub.Watch(health_pb2.HealthCheckRequest(service=f"name-{index}")) for index in range(50)]
         for call in calls:
@@ -126,7 +128,7 @@ async def test_watching_the_health_of_any_name_leaves_nothing_behind(path: Path)
         assert len(server._health._server_watchers) == 50
         for call in calls:
             call.cancel()
-        await server.stop(0)  # which waits for every call to be over
+        await settled(before)
         assert not server._health._server_watchers
 
 
