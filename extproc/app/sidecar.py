@@ -88,6 +88,7 @@ class Sidecar:
         stopping = _signalled()
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(_admin(self._plan.sidecar.admin, self))
+            _make_folder(Path(self._plan.sidecar.folder))
             await self._server.start()
             stack.push_async_callback(self._server.stop, GRACE)
             await self._server.serve()
@@ -96,6 +97,11 @@ class Sidecar:
             await stopping.wait()
             self._ready = False
             self._recorder.event("stopping")
+
+
+def _make_folder(folder: Path) -> None:
+    """The folder of sockets, for ourselves and our group: whoever may enter it may ask the sidecar."""
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
 
 
 def free_slot(plan: Plan) -> str:

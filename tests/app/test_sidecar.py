@@ -93,13 +93,17 @@ def test_a_busy_admin_port_is_a_sentence(running: Sidecar, tmp_path: Path) -> No
     assert not second.socket.exists()
 
 
-def test_a_socket_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
-    with Sidecar(tmp_path, sockets=tmp_path / "missing") as sidecar:
+def test_a_socket_folder_that_is_not_there_is_made_for_owner_and_group(tmp_path: Path) -> None:
+    with Sidecar(tmp_path, sockets=tmp_path / "missing" / "too") as sidecar:
+        sidecar.until_ready()
+        assert sidecar.socket.parent.stat().st_mode & 0o777 == 0o750
+
+
+def test_a_socket_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with Sidecar(tmp_path, sockets=tmp_path / "file") as sidecar:
         code, said = sidecar.ended()
-    assert code == 3
-    (sentence,) = [line for line in said.splitlines() if line.startswith("extproc: ")]
-    assert str(sidecar.socket) in sentence
-    assert "Traceback" not in said
+    assert (code, said) == (3, f"extproc: {tmp_path / 'file'}: File exists\n")
 
 
 def test_a_file_that_cannot_be_used_is_told_with_the_place(tmp_path: Path) -> None:
