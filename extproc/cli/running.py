@@ -29,7 +29,8 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
         return None
     import uvloop  # noqa: PLC0415
 
-    return uvloop.new_event_loop
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 def up_local(file: Path | None, demo: Path | None, port: int, admin_port: int, envoy_admin_port: int) -> None:

@@ -26,7 +26,7 @@ class Server:
 
     def __init__(self, path: str, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         self._path = path
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers(list(handlers))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
