@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -46,6 +47,8 @@ def start() -> Iterator[Spawn]:
     for demo in started:
         demo.process.kill()
         demo.process.wait(STOP_TIMEOUT)
+        if (demo.folder / ".extproc" / "bootstrap.yaml").exists():
+            shutil.rmtree(sockets_of(demo), ignore_errors=True)  # who is killed outright cannot clean up
 
 
 def assert_nothing_is_left(demo: Demo, below: list[int], sockets: str) -> None:
