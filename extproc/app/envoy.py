@@ -13,7 +13,7 @@ OVERRIDE: Final = "EXTPROC_ENVOY"
 VALIDATE_TIMEOUT: Final = 30.0
 
 
-class NoEnvoy(Exception):  # noqa: N818 - the name is the sentence
+class NoEnvoy(Exception):
     """There is no Envoy to run, and how to get one."""
 
 

@@ -30,7 +30,7 @@ FLUSH_MILLISECONDS: Final = "1000"  # ten seconds otherwise: too long for who wa
 HEALTHY: Final = "cluster.extproc.sidecar.membership_healthy"
 
 
-class CannotRun(Exception):  # noqa: N818 - the name is the sentence
+class CannotRun(Exception):
     """Something that was needed could not be had, in a sentence for the operator."""
 
 
@@ -111,7 +111,6 @@ class _Run:
         self._options = options
         self._reporter = reporter
         self._children = children
-        self._sockets = sockets
         self._work = Path.cwd() / WORK_FOLDER
         self._token = secrets.token_urlsafe(24)
         self._environment = {**os.environ, "SIDECAR_SOCKETS": str(sockets), ADMIN_TOKEN: self._token}  # noqa: TID251

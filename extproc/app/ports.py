@@ -32,9 +32,3 @@ def busy(addresses: Iterable[Endpoint]) -> list[str]:
         except OSError as error:
             problems.append(str(error.strerror))
     return problems
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on at this moment."""
-    with listen(Endpoint(host, 0)) as listening:
-        return int(listening.getsockname()[1])

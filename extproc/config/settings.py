@@ -16,7 +16,6 @@ from pydantic import (
     ConfigDict,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
-    SecretStr,
     ValidationInfo,
     WithJsonSchema,
 )
@@ -181,4 +180,3 @@ HeaderName = Annotated[
     str, Spelled(r"[a-z0-9!#$%&'*+.^_`|~-]{1,128}", "not a header name: write it in lower case, as x-request-id")
 ]
 EditableHeader = Annotated[HeaderName, AfterValidator(_editable)]
-Secret = SecretStr

@@ -28,7 +28,7 @@ Position = tuple[int, int]
 Substitute = Callable[[str], str]  # raises ValueError with the sentence to show
 
 
-class TooLarge(Exception):  # noqa: N818 - never leaves this file: it becomes a finding
+class TooLarge(Exception):
     """Reading stopped: a document without its rest would have a problem at every missing value."""
 
     def __init__(self, node: yaml.Node, message: str) -> None:

@@ -18,7 +18,7 @@ class ExtprocError(Exception):
     """The root of the tree."""
 
 
-class CouldNotDecide(ExtprocError):  # noqa: N818 - a sentence reads better than "CouldNotDecideError" in every except
+class CouldNotDecide(ExtprocError):
     """No decision was reached, which is a deny. `reason` is a metric label, `status` what the client gets."""
 
     reason = "could_not_decide"
@@ -51,5 +51,5 @@ class StoreUnavailable(CouldNotDecide):
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
-class ProtocolViolation(ExtprocError):  # noqa: N818 - as above
+class ProtocolViolation(ExtprocError):
     """A message that cannot follow the ones before it."""

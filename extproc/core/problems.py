@@ -36,7 +36,7 @@ class Finding:
     hint: str = ""
 
 
-class InvalidConfig(ExtprocError):  # noqa: N818 - the sentence "except InvalidConfig" says it all
+class InvalidConfig(ExtprocError):
     """The file cannot be used; nothing was started. Carries every problem at once."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:

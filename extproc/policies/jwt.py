@@ -50,7 +50,7 @@ class JwtSettings(Settings):
     leeway: Annotated[int, Field(ge=0, le=60)] = 30
 
 
-class InvalidToken(Exception):  # noqa: N818 - never leaves this file: it becomes a refusal
+class InvalidToken(Exception):
     """Why a token is not believed, as a reason code."""
 
 

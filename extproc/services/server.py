@@ -17,7 +17,7 @@ SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-class SocketInUse(Exception):  # noqa: N818 - the name is the sentence
+class SocketInUse(Exception):
     """Another sidecar answers on that socket."""
 
 

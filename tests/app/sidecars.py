@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from extproc.app.ports import free_port
 from tests.app.processes import PATIENCE
+from tests.free_ports import free_port
 
 TOKEN = "correct-horse"
 GATEWAY = """

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from extproc.app.ports import busy, free_port, listen
+from extproc.app.ports import busy, listen
 from extproc.plan.model import Endpoint
+from tests.free_ports import free_port
 
 HOST = "127.0.0.1"
 

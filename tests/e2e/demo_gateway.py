@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from extproc.app.ports import free_port
+from tests.free_ports import free_port
 
 ROOT: Final = Path(__file__).parents[2]
 START_TIMEOUT: Final = 40.0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from extproc.app.ports import busy, free_port
+from extproc.app.ports import busy
 from extproc.plan.model import Endpoint
 from tests.e2e.demo_gateway import (
     ROOT,
@@ -28,6 +28,7 @@ from tests.e2e.demo_gateway import (
     wait_ready,
     wait_until,
 )
+from tests.free_ports import free_port
 
 pytestmark = pytest.mark.e2e
 CHILDREN = 6  # four upstreams, the sidecar, Envoy
