@@ -14,6 +14,9 @@ from extproc.bootstrap.build import build_bootstrap
 from extproc.bootstrap.render import render
 
 ROOT: Final = Path(__file__).parents[2]
+DEMO: Final = ROOT / "compose" / "demo" / "gateway.yaml"
+DEMO_OUTPUT: Final = ROOT / "envoy" / "demo.bootstrap.yaml"
+VARIABLES: Final = {"JWKS_FILE": str(ROOT / "envoy" / "jwks.json")}  # the demo makes its own when it starts
 FOLDERS: Final = (ROOT / "tests" / "golden", ROOT / "envoy")
 INPUT: Final = ".gateway.yaml"
 OUTPUT: Final = ".bootstrap.yaml"
@@ -21,16 +24,20 @@ REWRITE: Final = os.environ.get("EXTPROC_WRITE_GOLDEN") == "1"  # noqa: TID251 -
 
 
 def cases() -> list[Path]:
-    return sorted(file for folder in FOLDERS for file in folder.glob(f"*{INPUT}"))
+    return [DEMO, *sorted(file for folder in FOLDERS for file in folder.glob(f"*{INPUT}"))]
+
+
+def name_of(case: Path) -> str:
+    return "demo" if case == DEMO else case.name.removesuffix(INPUT)
 
 
 def expected_file(case: Path) -> Path:
-    return case.with_name(case.name.removesuffix(INPUT) + OUTPUT)
+    return DEMO_OUTPUT if case == DEMO else case.with_name(name_of(case) + OUTPUT)
 
 
 @cache
 def bootstrap_of(case: Path) -> dict[str, Any]:
-    _, plan = read_plan(case, {})
+    _, plan = read_plan(case, VARIABLES)
     return build_bootstrap(plan)
 
 
@@ -41,4 +48,4 @@ def rendered(case: Path) -> str:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A new case is a new file: every test that asks for `case` meets all of them."""
     if "case" in metafunc.fixturenames:
-        metafunc.parametrize("case", cases(), ids=lambda case: case.name.removesuffix(INPUT))
+        metafunc.parametrize("case", cases(), ids=name_of)
