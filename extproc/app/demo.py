@@ -35,6 +35,10 @@ UPSTREAMS: Final[Mapping[str, str]] = {
 }
 
 
+class NoDemo(Exception):
+    """There is no running demo's key to sign with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """Four callers, so that no two of them share a limit."""
@@ -64,8 +68,8 @@ def make_credentials(folder: Path, clock: Clock) -> Credentials:
 
 
 def make_token(folder: Path, clock: Clock, consumer: str, tier: str, scopes: tuple[str, ...]) -> str:
-    """A token signed with the running demo's key. Raises FileNotFoundError where no demo has been started."""
-    key: Any = load_pem_private_key((folder / SIGNING_KEY).read_bytes(), password=None)
+    """A token signed with the running demo's key. Raises NoDemo where there is none."""
+    key = _signing_key(folder / SIGNING_KEY)
     now = int(clock.now())
     claims: dict[str, object] = {
         "iss": ISSUER, "aud": AUDIENCE, "sub": consumer, "tier": tier, "iat": now, "exp": now + TOKEN_LIFETIME,
@@ -73,6 +77,15 @@ def make_token(folder: Path, clock: Clock, consumer: str, tier: str, scopes: tup
     if scopes:
         claims["scope"] = " ".join(scopes)
     return jwt.encode(claims, key, algorithm="ES256", headers={"kid": KEY_ID})
+
+
+def _signing_key(file: Path) -> Any:
+    try:
+        return load_pem_private_key(file.read_bytes(), password=None)
+    except FileNotFoundError:
+        raise NoDemo(f"no demo has been started here: there is no {file}") from None
+    except ValueError:
+        raise NoDemo(f"{file} is not a signing key: start the demo again") from None
 
 
 def write_private(file: Path, text: str) -> None:

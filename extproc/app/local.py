@@ -24,6 +24,7 @@ from extproc.app.sidecar import ADMIN_TOKEN, SIGNALS, build_gateway, read_plan
 from extproc.plan.model import Endpoint, Plan
 
 WORK_FOLDER: Final = ".extproc"
+UPSTREAM: Final = "upstream.py"
 READY_TIMEOUT: Final = 30.0
 POLL: Final = 0.05
 FLUSH_MILLISECONDS: Final = "1000"  # ten seconds otherwise: too long for who watches an access log
@@ -66,7 +67,7 @@ class Reporter(Protocol):
 
     def decision(self, record: Mapping[str, Any]) -> None: ...
 
-    def stopping(self, why: str) -> None: ...
+    def stopping(self) -> None: ...
 
 
 async def run(options: Options, reporter: Reporter) -> None:
@@ -85,7 +86,8 @@ async def run(options: Options, reporter: Reporter) -> None:
     try:
         await _until_stopped(_Run(options, reporter, children, sockets), stopping)
     finally:
-        reporter.stopping("stopping")
+        if children.running:
+            reporter.stopping()
         await children.stop()
         shutil.rmtree(sockets, ignore_errors=True)
 
@@ -140,6 +142,9 @@ class _Run:
         options = self._options
         mine = [Endpoint("127.0.0.1", port) for port in (options.port, options.admin_port, options.envoy_admin_port)]
         self._refuse_busy(mine)
+        for needed in (options.file, (options.demo or Path()) / UPSTREAM):
+            if not needed.is_file():
+                raise CannotRun(f"{options.demo} is no demo's folder: it has no {needed.name}")
         self._reporter.step("starting the demo's upstreams")
         self._environment |= dict(
             zip(("GATEWAY_ADDRESS", "SIDECAR_ADMIN", "ENVOY_ADMIN"), map(str, mine), strict=True),
@@ -154,7 +159,7 @@ class _Run:
     async def _upstream(self, service: str) -> str:
         """Start one upstream on a port of its own choice; it says which one in its first line."""
         folder = self._options.demo or Path()
-        command = [sys.executable, str(folder / "upstream.py"), service]
+        command = [sys.executable, str(folder / UPSTREAM), service]
         child = await self._children.start(
             service, command, self._environment, self._work / f"{service}.log", piped=True
         )

@@ -17,7 +17,7 @@ class Exit(IntEnum):
     RUNTIME = 3
 
 
-EXPECTED = ("CannotRun", "NoEnvoy", "SocketInUse")
+EXPECTED = ("CannotRun", "NoDemo", "NoEnvoy", "SocketInUse")
 
 
 @contextlib.contextmanager

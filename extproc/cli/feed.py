@@ -38,8 +38,8 @@ class ConsoleReporter:
     def decision(self, record: Mapping[str, Any]) -> None:
         self._console.print(decision_line(record))
 
-    def stopping(self, why: str) -> None:
-        self._console.print(Text(why, style="dim"))
+    def stopping(self) -> None:
+        self._console.print(Text("stopping", style="dim"))
 
 
 def examples(running: Running) -> list[str]:
