@@ -6,7 +6,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from extproc.config.settings import Cel, Duration, EditableHeader, File, HeaderName, LimitRate, Name, Settings, Size
+    from extproc.config.settings import (
+        AnswerCel,
+        Duration,
+        EditableHeader,
+        File,
+        HeaderName,
+        LimitRate,
+        Name,
+        Settings,
+        Size,
+    )
     from extproc.core.api_key import digest, is_well_formed
     from extproc.core.choice import choose
     from extproc.core.decision import CONTINUE, Continue, Decision, HeaderEdits, LocalReply, refusal
@@ -24,7 +34,7 @@ if TYPE_CHECKING:
 
 HOMES = {
     "extproc.config.settings": (
-        "Cel",
+        "AnswerCel",
         "Duration",
         "EditableHeader",
         "File",
@@ -52,7 +62,7 @@ HOMES = {
 _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
-    "Authenticator", "CONTINUE", "Cel", "Charge", "ChooseSpec", "Clock", "Consumer", "Context", "Continue",
+    "AnswerCel", "Authenticator", "CONTINUE", "Charge", "ChooseSpec", "Clock", "Consumer", "Context", "Continue",
     "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision", "Duration", "EditableHeader",
     "Expression", "File", "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "KeySet", "KeyStore",
     "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Per", "Phase", "Policy", "Ports",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Final, TextIO
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -14,10 +14,18 @@ MICROSECOND: Final = 1_000
 LONGEST: Final = 512  # of any one text: a path or host may be as long as the client likes
 
 
+class LineStream(Protocol):
+    """The part of a text stream that a log needs."""
+
+    def write(self, text: str, /) -> int: ...
+
+    def flush(self) -> None: ...
+
+
 class JsonRecorder:
     """Writes one line per decision. Values are bounded and escaped, so a record is always exactly one line."""
 
-    def __init__(self, clock: Clock, stream: TextIO | None = None) -> None:
+    def __init__(self, clock: Clock, stream: LineStream | None = None) -> None:
         self._clock = clock
         self._logger = json_logger(stream)
 
@@ -51,10 +59,10 @@ class JsonRecorder:
         }
 
 
-def json_logger(stream: TextIO | None = None) -> Any:
+def json_logger(stream: LineStream | None = None) -> Any:
     """A logger of its own: nothing global is configured, so a host application's logging stays as it is."""
     return structlog.wrap_logger(
-        structlog.WriteLogger(stream or sys.stdout),
+        structlog.WriteLogger(stream or sys.stdout),  # type: ignore[arg-type]  # it writes and flushes, no more
         processors=[structlog.processors.JSONRenderer(ensure_ascii=True, default=str)],
     )
 

@@ -47,7 +47,10 @@ def _authenticators(plan: Plan, ports: Ports, loaded: Loaded, problems: list[Pro
 
 def _served(plan: Plan, route: RoutePlan, methods: Mapping[str, Authenticator], ports: Ports) -> ServedRoute:
     named = tuple(methods[name] for name in route.authentication if name in methods)
-    who = (Link("authenticate", Authentication(named), authenticates=True),) if route.authentication else ()
+    read = {header for method in named for header in method.credential_headers}
+    foreign = {header for method in methods.values() for header in method.credential_headers} - read
+    authentication = Authentication(named, tuple(sorted(foreign)))
+    who = (Link("authenticate", authentication, authenticates=True),) if route.authentication else ()
     built = [(spec, Link(spec.kind, KINDS[spec.kind].build(spec.settings, ports))) for spec in route.policies]
     chain = PolicyChain(
         route=route.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,10 +43,10 @@ class NoDemo(Exception):
 class Credentials:
     """Four callers, so that no two of them share a limit."""
 
-    free_key: str
-    premium_key: str
-    free_jwt: str
-    premium_jwt: str
+    free_key: str = field(repr=False)
+    premium_key: str = field(repr=False)
+    free_jwt: str = field(repr=False)
+    premium_jwt: str = field(repr=False)
 
 
 def make_credentials(folder: Path, clock: Clock) -> Credentials:

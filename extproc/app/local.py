@@ -11,7 +11,7 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -20,13 +20,14 @@ from extproc.app.children import Child, Children
 from extproc.app.clock import SystemClock
 from extproc.app.envoy import find_envoy, validate
 from extproc.app.ports import busy
-from extproc.app.sidecar import ADMIN_TOKEN, SIGNALS, build_gateway, read_plan
+from extproc.app.sidecar import ADMIN_TOKEN, SIGNALS, SOCKETS, build_gateway, read_plan
 from extproc.plan.model import Endpoint, Plan
 
 WORK_FOLDER: Final = ".extproc"
 UPSTREAM: Final = "upstream.py"
 READY_TIMEOUT: Final = 30.0
 POLL: Final = 0.05
+DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never by way of the user's proxy
 FLUSH_MILLISECONDS: Final = "1000"  # ten seconds otherwise: too long for who watches an access log
 HEALTHY: Final = "cluster.extproc.sidecar.membership_healthy"
 
@@ -53,7 +54,7 @@ class Running:
     plan: Plan
     gateway: str
     admin: str
-    admin_token: str
+    admin_token: str = field(repr=False)
     envoy_admin: str
     credentials: demo.Credentials | None
 
@@ -115,11 +116,12 @@ class _Run:
         self._children = children
         self._work = Path.cwd() / WORK_FOLDER
         self._token = secrets.token_urlsafe(24)
-        self._environment = {**os.environ, "SIDECAR_SOCKETS": str(sockets), ADMIN_TOKEN: self._token}  # noqa: TID251
+        self._environment = {**os.environ, "SIDECAR_SOCKETS": str(sockets), SOCKETS: str(sockets)}  # noqa: TID251
 
     async def start_and_watch(self) -> None:
         binary = find_envoy()
-        self._work.mkdir(mode=0o700, exist_ok=True)
+        self._work.mkdir(exist_ok=True)
+        self._work.chmod(0o700)  # whoever made it: logs, keys and tokens are its user's alone
         (self._work / demo.ENVIRONMENT).unlink(missing_ok=True)  # whoever waits for it must not find the last run's
         credentials = await self._demo() if self._options.demo else None
         loaded, plan = read_plan(self._options.file, self._environment)
@@ -193,7 +195,11 @@ class _Run:
         self._reporter.step("starting the sidecar and Envoy")
         serve = [sys.executable, "-m", "extproc", "serve", str(self._options.file)]
         sidecar = await self._children.start(
-            "sidecar", serve, self._environment, self._work / "sidecar.err.log", piped=True
+            "sidecar",
+            serve,
+            {**self._environment, ADMIN_TOKEN: self._token},
+            self._work / "sidecar.err.log",
+            piped=True,
         )
         envoy = [binary, "-c", str(bootstrap), "--concurrency", str(plan.envoy.concurrency)]
         envoy += ["--disable-hot-restart", "--log-level", "warning", "--file-flush-interval-msec", FLUSH_MILLISECONDS]
@@ -261,7 +267,7 @@ def _environment_file(running: Running, credentials: demo.Credentials) -> str:
 
 def _get(url: str) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - our own admin address
+        with DIRECT.open(url, timeout=1) as answer:
             return str(answer.read().decode())
     except (OSError, ValueError):
         return ""

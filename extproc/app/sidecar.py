@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +17,7 @@ import uvicorn
 from extproc import plugins
 from extproc.admin.application import application
 from extproc.app.assemble import assemble
+from extproc.app.background import BackgroundStream
 from extproc.app.clock import SystemClock
 from extproc.app.ports import listen
 from extproc.config.expressions import compile_expression
@@ -35,6 +38,7 @@ from extproc.stores.memory import MemoryCounters
 from extproc.telemetry import JsonRecorder
 
 ADMIN_TOKEN: Final = "EXTPROC_ADMIN_TOKEN"  # noqa: S105 - the variable's name
+SOCKETS: Final = "EXTPROC_SOCKETS"  # `extproc up` gives sidecar and Envoy a folder of its own, whatever the file says
 GRACE: Final = 2.0
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -42,7 +46,9 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def read_plan(file: Path, environment: Mapping[str, str], text: str | None = None) -> tuple[Loaded, Plan]:
     """Load and compile. Raises InvalidConfig with every problem."""
     loaded = load(file, environment, plugins.settings_of_kinds(), text)
-    return loaded, compile_plan(loaded, plugins.POLICIES)
+    plan = compile_plan(loaded, plugins.POLICIES)
+    folder = environment.get(SOCKETS) or plan.sidecar.folder
+    return loaded, replace(plan, sidecar=replace(plan.sidecar, folder=folder))
 
 
 def build_gateway(loaded: Loaded, plan: Plan) -> tuple[Gateway, Ports]:
@@ -64,7 +70,8 @@ class Sidecar:
     def __init__(self, loaded: Loaded, plan: Plan) -> None:
         self._plan = plan
         self._gateway, ports = build_gateway(loaded, plan)
-        self._recorder = JsonRecorder(ports.clock)
+        self._log = BackgroundStream(sys.stdout)
+        self._recorder = JsonRecorder(ports.clock, self._log)
         self._ready = False
         services = (
             ExtAuthz(self._current, ports.clock, self._recorder),
@@ -87,6 +94,7 @@ class Sidecar:
         """Serve until a signal. Raises OSError or SocketInUse where an address or socket cannot be had."""
         stopping = _signalled()
         async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._log.close)
             await stack.enter_async_context(_admin(self._plan.sidecar.admin, self))
             _make_folder(Path(self._plan.sidecar.folder))
             await self._server.start()

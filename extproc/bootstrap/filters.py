@@ -21,8 +21,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager i
 from extproc.bootstrap import callouts, edge
 from extproc.bootstrap.names import BUFFER, EXT_AUTHZ, EXT_PROC, HEADER_MUTATION, RATELIMIT, RBAC, ROUTER, packed
 from extproc.core.names import INTERNAL_PREFIX
-from extproc.plan.compile import DEFAULT_BODY_LIMIT
-from extproc.plan.model import Plan, RoutePlan
+from extproc.plan.model import DEFAULT_BODY_LIMIT, Plan, RoutePlan
 
 RouteConfig = Callable[[Plan, RoutePlan | None], Message | None]
 

@@ -19,7 +19,9 @@ from extproc.core.errors import CouldNotDecide
 from extproc.core.variables import TYPES
 
 MAX_LENGTH: Final = 4096
-ANSWERS: Final = "response."  # what these variables tell is known when a request was allowed long ago
+# Variables that have no value yet, or no more, where an expression is evaluated.
+BEFORE_ANSWERS: Final = ("response.",)
+BEHIND_ANSWERS: Final = ("request.headers", "consumer.claims")  # an ext_proc stream for the answer does not bring them
 
 
 class ExpressionFailed(CouldNotDecide):
@@ -36,10 +38,11 @@ class CelExpression:
     def value(self, variables: Mapping[str, object]) -> object:
         try:
             result = self.compiled.eval(data=dict(variables))
-        except RuntimeError as error:  # text that is not Unicode
-            raise ExpressionFailed(f"{self.text!r}: {error}") from None
+        except RuntimeError:
+            raise ExpressionFailed(f"{self.text!r}: a value is not Unicode") from None
         if result.type() == cel.Type.ERROR:
-            raise ExpressionFailed(f"{self.text!r}: {result.value()}")
+            # The code alone: the rest of the runtime's sentence may quote what the client sent.
+            raise ExpressionFailed(f"{self.text!r}: {str(result.value()).partition(':')[0]}")
         return _plain(result)
 
     def holds(self, variables: Mapping[str, object]) -> bool:
@@ -48,27 +51,28 @@ class CelExpression:
 
 def compile_expression(text: str) -> CelExpression:
     """Raises ValueError with the runtime's own message and its caret under the mistake."""
-    return _compiled(text, answered=True)
+    return _compiled(text, ())
 
 
 def compile_condition(text: str) -> CelExpression:
     """As compile_expression, for an expression that must say yes or no, and before there is a response."""
-    compiled = _compiled(text, answered=False)
+    compiled = _compiled(text, BEFORE_ANSWERS)
     kind = compiled.compiled.return_type().name()
     if kind not in ("BOOL", "DYN"):
         raise ValueError(f"a condition must be true or false, this one is of type {kind.lower()}")
     return compiled
 
 
-def check_expression(text: str) -> None:
-    compile_expression(text)
+def check_answer_expression(text: str) -> None:
+    """Raises ValueError for what cannot be evaluated when a response is judged."""
+    _compiled(text, BEHIND_ANSWERS)
 
 
-def _compiled(text: str, *, answered: bool) -> CelExpression:
+def _compiled(text: str, hidden: tuple[str, ...]) -> CelExpression:
     if len(text) > MAX_LENGTH:
         raise ValueError(f"an expression has at most {MAX_LENGTH} characters")
     try:
-        return CelExpression(text, _environment(answered=answered).compile(text))
+        return CelExpression(text, _environment(hidden).compile(text))
     except RuntimeError as error:
         raise ValueError(_readable(str(error))) from None
     except TypeError:
@@ -76,7 +80,7 @@ def _compiled(text: str, *, answered: bool) -> CelExpression:
 
 
 @functools.cache
-def _environment(*, answered: bool) -> cel.Env:
+def _environment(hidden: tuple[str, ...]) -> cel.Env:
     scalars = {"string": cel.Type.STRING, "int": cel.Type.INT, "dyn": cel.Type.DYN}
     types: dict[str, Any] = {
         **scalars,
@@ -84,7 +88,7 @@ def _environment(*, answered: bool) -> cel.Env:
         "map<string, string>": cel.Type.Map(cel.Type.STRING, cel.Type.STRING),
         "map<string, dyn>": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
     }
-    known = {name: types[kind] for name, kind in TYPES.items() if answered or not name.startswith(ANSWERS)}
+    known = {name: types[kind] for name, kind in TYPES.items() if not name.startswith(hidden)}
     return cel.NewEnv(variables=known)
 
 

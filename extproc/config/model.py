@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from extproc.config.route import Route, RouteSettings
 from extproc.config.settings import (
@@ -37,9 +38,15 @@ class Listener(Settings):
     trusted_proxies: TrustedProxies = TrustedProxies()
 
 
+def _local(value: HostPort) -> HostPort:
+    if not ipaddress.ip_address(value.host).is_loopback:
+        raise ValueError("Envoy's admin can stop it and shows its configuration: a loopback address only")
+    return value
+
+
 class EnvoySettings(Settings):
     concurrency: Annotated[int, Field(ge=1, le=256)] = 2
-    admin: ListenAddress = HostPort("127.0.0.1", 9901)
+    admin: Annotated[ListenAddress, AfterValidator(_local)] = HostPort("127.0.0.1", 9901)
 
 
 class Stores(Settings):

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
 from extproc.config.expressions import compile_condition
-from extproc.config.settings import Cel, Duration, HeaderName, LimitRate, Name, Settings, Size, Spelled
+from extproc.config.settings import Duration, HeaderName, LimitRate, Name, Settings, Size, Spelled
 from extproc.core.names import is_owned
 
 MAX_BODY: Final = 64 * 1024 * 1024  # Envoy buffers it: a larger upload wants a streaming route
@@ -39,8 +39,8 @@ class ValueMatch(Settings):
 
 
 def _not_owned(name: str) -> str:
-    if is_owned(name):
-        raise ValueError(f"{name} is set by the gateway itself; a route that it selects would be chosen by nobody")
+    if is_owned(name) or name.startswith("x-envoy-"):
+        raise ValueError(f"{name} is never a client's: it is removed at the edge, so no request would match")
     return name
 
 
@@ -162,7 +162,7 @@ class Route(RouteSettings):
     upstream: str | None = None
     model: str | None = None
     redirect: Redirect | None = None
-    authorize: Annotated[Cel, AfterValidator(_condition)] | None = None
+    authorize: Annotated[str, AfterValidator(_condition)] | None = None
     stream: bool = False
 
     @model_validator(mode="after")

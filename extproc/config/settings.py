@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from extproc.config.expressions import check_expression
+from extproc.config.expressions import check_answer_expression
 from extproc.core.decision import HeaderEdits
 from extproc.core.errors import InvalidMutation
 
@@ -148,8 +148,8 @@ def _existing_file(value: Path, info: ValidationInfo) -> Path:
     return Path(resolved)
 
 
-def _expression(value: str) -> str:
-    check_expression(value)
+def _answer_expression(value: str) -> str:
+    check_answer_expression(value)
     return value
 
 
@@ -171,7 +171,7 @@ LimitRate = Annotated[Rate, BeforeValidator(parse_rate), _text("[0-9]+/(s|second
 Address = Annotated[HostPort, BeforeValidator(parse_host_port), _text(".+:[0-9]+")]
 ListenAddress = Annotated[Address, AfterValidator(_listenable)]
 File = Annotated[Path, AfterValidator(_existing_file)]
-Cel = Annotated[str, AfterValidator(_expression)]
+AnswerCel = Annotated[str, AfterValidator(_answer_expression)]
 Name = Annotated[
     str,
     Spelled(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "not a name: up to 63 letters, digits, dots, dashes and underscores"),

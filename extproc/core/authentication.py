@@ -12,6 +12,7 @@ from extproc.core.errors import PolicyFailed
 from extproc.core.message import Consumer, Request
 from extproc.core.policy import Authenticator, Context, Policy
 
+LONGEST_ID: Final = 256  # names are kept in counters and written into every record
 UNAUTHORIZED: Final = HTTPStatus.UNAUTHORIZED.value
 
 
@@ -19,16 +20,19 @@ UNAUTHORIZED: Final = HTTPStatus.UNAUTHORIZED.value
 class Authentication(Policy):
     """One credential decides. Two at once are refused, whichever is good: otherwise the one that is checked and the one
     that the upstream believes could differ. Methods that read the same headers read the same credential; of those, the
-    first that accepts it vouches, as two issuers of tokens do.
+    first that accepts it vouches, as two issuers of tokens do. `foreign` are the headers in which other routes expect a
+    credential: here they are one too many, and never reach the upstream.
     """
 
     methods: Sequence[Authenticator]
+    foreign: tuple[str, ...] = ()
 
     async def on_request(self, request: Request, context: Context) -> Decision:
         presented = [method for method in self.methods if method.presents(request)]
         if not presented:
             return self._unauthorized("no_credentials", "this route needs a credential")
-        if len({tuple(method.credential_headers) for method in presented}) > 1:
+        read = {tuple(method.credential_headers) for method in presented}
+        if len(read) > 1 or any(header in request.headers for header in self.foreign):
             return self._unauthorized("several_credentials", "send one credential, not several")
         return await self._asked(presented, request)
 
@@ -65,4 +69,6 @@ def _checked(method: Authenticator, answer: Consumer | LocalReply) -> Consumer |
         raise PolicyFailed(f"authentication {method.name!r} answered {type(answer).__name__}, not a consumer")
     if not answer.id:
         raise PolicyFailed(f"authentication {method.name!r} answered a consumer without an id")
+    if len(answer.id) > LONGEST_ID or len(answer.tier or "") > LONGEST_ID:
+        return refusal(UNAUTHORIZED, "unacceptable_consumer", "the caller's name or tier is too long")
     return replace(answer, method=method.name)

@@ -23,7 +23,7 @@ class Request:
     method: str
     path: str
     host: str = ""
-    query: str = ""
+    query: str = field(default="", repr=False)
     scheme: str = "http"
     headers: Headers = field(default_factory=Headers)
     address: str = ""

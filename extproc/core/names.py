@@ -29,7 +29,7 @@ DOMAIN: Final = "extproc"
 
 # Where Envoy files the dynamic metadata of our ext_authz answers (external_auth.proto: CheckResponse.dynamic_metadata).
 DECISION_NAMESPACE: Final = "envoy.filters.http.ext_authz"
-DECISION_KEYS: Final = ("route", "revision", "consumer", "tier", "reason", "version")
+DECISION_KEYS: Final = ("route", "revision", "consumer", "tier", "reason", "version")  # those that a log shows
 
 # How Envoy names the attributes of an ext_proc stream.
 EXT_PROC_ATTRIBUTES: Final = "envoy.filters.http.ext_proc"

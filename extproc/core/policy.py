@@ -26,7 +26,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What is known beside the message itself. `request` is the request that a response answers."""
+    """What is known beside the message itself."""
 
     route: str
     consumer: Consumer | None = None

@@ -19,6 +19,7 @@ TYPES: Final[Mapping[str, str]] = {
     "route.name": "string",
     "consumer.id": "string",
     "consumer.tier": "string",
+    "consumer.method": "string",
     "consumer.scopes": "list<string>",
     "consumer.claims": "map<string, dyn>",
     "response.status": "int",
@@ -49,6 +50,7 @@ def variables(
         "route.name": route,
         "consumer.id": who.id,
         "consumer.tier": who.tier or "",
+        "consumer.method": who.method,
         "consumer.scopes": list(who.scopes),
         "consumer.claims": dict(who.claims),
     }

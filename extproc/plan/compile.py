@@ -17,6 +17,8 @@ from extproc.core.policy import Phase, PolicyKind, phases_of
 from extproc.core.problems import Path
 from extproc.core.specs import AUTHORIZE, CHOOSE, LIMIT, ChooseSpec, LimitSpec, Version
 from extproc.plan.model import (
+    DEFAULT_BODY_LIMIT,
+    DEFAULT_TIMEOUT,
     AuthenticationPlan,
     Discovery,
     Endpoint,
@@ -36,8 +38,6 @@ from extproc.plan.model import (
     ValueRule,
 )
 
-DEFAULT_TIMEOUT: Final = 15.0  # Envoy's own (route_components.proto: RouteAction.timeout), written out
-DEFAULT_BODY_LIMIT: Final = 1024 * 1024
 HUNDREDTHS: Final = 100
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from extproc.core.limits import Limit
 from extproc.core.specs import ChooseSpec
+
+DEFAULT_TIMEOUT: Final = 15.0  # Envoy's own (route_components.proto: RouteAction.timeout), written out
+DEFAULT_BODY_LIMIT: Final = 1024 * 1024
 
 
 class ValueRule(Enum):

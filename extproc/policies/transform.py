@@ -14,7 +14,7 @@ from pydantic import Field
 
 from extproc import (
     CONTINUE,
-    Cel,
+    AnswerCel,
     Context,
     Continue,
     Decision,
@@ -37,11 +37,11 @@ Member = Annotated[str, Field(pattern=r"^[^.\s]+(\.[^.\s]+)*$", max_length=256)]
 class JsonEdits(Settings):
     """`set` maps a dotted path of member names to the expression for its value."""
 
-    set: dict[Member, Cel] = {}
+    set: dict[Member, AnswerCel] = {}
 
 
 class ResponseEdits(Settings):
-    headers: dict[EditableHeader, Cel] = {}
+    headers: dict[EditableHeader, AnswerCel] = {}
     json_: Annotated[JsonEdits, Field(alias="json")] = JsonEdits()
 
 
@@ -50,7 +50,9 @@ class TransformSettings(Settings):
 
 
 def _phases(settings: TransformSettings) -> frozenset[Phase]:
-    return frozenset({Phase.RESPONSE_BODY if settings.response.json_.set else Phase.RESPONSE})
+    """The body is shown where a member is set, or where a header is made of one."""
+    reads = any("response.json" in text for text in settings.response.headers.values())
+    return frozenset({Phase.RESPONSE_BODY if settings.response.json_.set or reads else Phase.RESPONSE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ def deny(reply: LocalReply, outcome: Outcome, stamp: dict[str, str]) -> CheckRes
 
 
 def _metadata(outcome: Outcome, stamp: dict[str, str]) -> Struct:
-    """For Envoy's own access log and for ext_proc: core.names.DECISION_KEYS."""
+    """For Envoy's own access log and for ext_proc: its log writes core.names.DECISION_KEYS."""
     consumer = outcome.consumer
     known = {
         **stamp,

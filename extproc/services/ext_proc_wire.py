@@ -71,7 +71,7 @@ def decode_decision(message: ProcessingRequest) -> tuple[str, str, Consumer | No
     revision = decided["revision"].string_value
     if not decided["consumer"].string_value:
         return route, revision, None
-    scopes = tuple(decided["scopes"].string_value.split())
+    scopes = tuple(scope for scope in decided["scopes"].string_value.split(" ") if scope)
     return route, revision, Consumer(decided["consumer"].string_value, decided["tier"].string_value or None, scopes)
 
 

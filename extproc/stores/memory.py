@@ -15,7 +15,7 @@ from extproc.core.ports import Clock
 Key = tuple[str, ...]
 
 CAPACITY: Final = 1_000_000
-SWEEP_PER_HIT: Final = 4  # removes faster than one hit can add, so that a full sweep is rare
+SWEEP_PER_HIT: Final = 4  # more than most hits can add, so that a full sweep is rare
 REMEMBERED: Final = 10_000
 REMEMBER_FOR: Final = 5 * NANOSECONDS  # longer than any retry of one call can take
 

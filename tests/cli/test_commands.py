@@ -82,7 +82,11 @@ def test_an_address_that_is_taken_is_3_and_a_sentence(tmp_path: Path) -> None:
 def test_a_token_without_a_demo_is_3_and_a_sentence(tmp_path: Path) -> None:
     ended = extproc("demo", "token", "--consumer", "acme", "--tier", "free", folder=tmp_path)
     assert (ended.code, ended.output) == (3, "")
-    assert ended.said == ["extproc: .extproc/demo-signing-key.pem: No such file or directory"]
+    assert ended.said == ["extproc: no demo has been started here: there is no .extproc/demo-signing-key.pem"]
+    (tmp_path / ".extproc").mkdir()
+    (tmp_path / ".extproc" / "demo-signing-key.pem").write_text("no key")
+    broken = extproc("demo", "token", "--consumer", "acme", "--tier", "free", folder=tmp_path)
+    assert broken.said == ["extproc: .extproc/demo-signing-key.pem is not a signing key: start the demo again"]
 
 
 def test_a_token_of_a_running_demo_is_printed_alone(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import errno
 
 import pytest
 
+from extproc.app.demo import NoDemo
 from extproc.app.envoy import NoEnvoy
 from extproc.app.local import CannotRun
 from extproc.cli.failures import EXPECTED, Exit, reported
@@ -67,4 +68,4 @@ def test_no_failure_is_no_exit() -> None:
 
 
 def test_every_expected_failure_exists_under_its_name() -> None:
-    assert {kind.__name__ for kind in (CannotRun, NoEnvoy, SocketInUse)} == set(EXPECTED)
+    assert {kind.__name__ for kind in (CannotRun, NoDemo, NoEnvoy, SocketInUse)} == set(EXPECTED)

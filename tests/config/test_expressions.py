@@ -10,7 +10,7 @@ import pytest
 from extproc.config.expressions import (
     MAX_LENGTH,
     ExpressionFailed,
-    check_expression,
+    check_answer_expression,
     compile_condition,
     compile_expression,
 )
@@ -152,7 +152,7 @@ def test_a_value_that_the_runtime_cannot_hold_is_an_error_of_the_expression() ->
 @pytest.mark.parametrize(("text", "why"), REFUSED)
 def test_a_bad_expression_is_refused_when_it_is_written(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=re.escape(why)) as refused:
-        check_expression(text)
+        check_answer_expression(text)
     assert "INVALID_ARGUMENT" not in str(refused.value)
     assert "<input>" not in str(refused.value)
 
@@ -208,3 +208,13 @@ def test_only_true_holds(text: str, holds: bool) -> None:
 def test_a_condition_that_fails_neither_holds_nor_fails_to(text: str) -> None:
     with pytest.raises(ExpressionFailed):
         compile_condition(text).holds(SEEN)
+
+
+@pytest.mark.parametrize("text", ['request.headers[request.query] == "a"', "request.query.matches(request.query)"])
+def test_what_a_client_sent_is_not_in_an_expression_s_failure(text: str) -> None:
+    """A failure's text goes into the decision log."""
+    seen = variables(Request("GET", "/", query="SECRET("), "orders", None)
+    with pytest.raises(ExpressionFailed) as failed:
+        compile_condition(text).value(seen)
+    assert "SECRET" not in str(failed.value)
+    assert failed.value.__cause__ is None

@@ -132,3 +132,16 @@ async def test_where_none_accepts_it_the_first_says_why() -> None:
     decision = await ask({"authorization": "Bearer a"}, WRONG, WRONG_TOO)
     assert reason_of(decision) == "unknown_key"
     assert challenges(decision) == ["Bearer"]
+
+
+@pytest.mark.parametrize("headers", [{"authorization": "Bearer a", "x-api-key": "b"}])
+async def test_a_credential_of_other_routes_is_one_too_many(headers: dict[str, str]) -> None:
+    """The upstream must not get to see a credential that nobody checked."""
+    decision = await Authentication((TOKENS,), ("x-api-key",)).on_request(request(headers), Context("orders"))
+    assert reason_of(decision) == "several_credentials"
+
+
+@pytest.mark.parametrize("consumer", [Consumer("a" * 257), Consumer("a", tier="t" * 257)])
+async def test_a_name_that_is_too_long_to_be_kept_is_refused(consumer: Consumer) -> None:
+    decision = await ask({"authorization": "Bearer a"}, Method("company", "authorization", consumer, "Bearer"))
+    assert reason_of(decision) == "unacceptable_consumer"

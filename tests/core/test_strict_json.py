@@ -140,3 +140,16 @@ def test_bytes_of_any_sort_are_a_value_or_a_value_error(data: bytes) -> None:
         json.dumps(loads_strictly(data), allow_nan=False)
     except ValueError:
         return
+
+
+@pytest.mark.parametrize(
+    "text", ["[" + "[]," * 20_000 + "[]]", "[" + "0," * 20_001 + "0]", "{" + '"a":{},' * 20_000 + "}"]
+)
+def test_more_values_than_a_reader_should_spend_its_time_on_are_refused(text: str) -> None:
+    """One event loop answers everybody."""
+    with pytest.raises(ValueError, match="more than 20000 values"):
+        loads_strictly(text.encode())
+
+
+def test_a_large_document_of_few_values_is_read() -> None:
+    assert len(loads_strictly(b'{"a": "' + b"x" * 1_000_000 + b'"}')["a"]) == 1_000_000

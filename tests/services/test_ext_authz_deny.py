@@ -149,7 +149,7 @@ async def test_what_is_no_decision_is_an_explicit_deny(serve: Serve, judged: str
         (Consumer("eve", tier="gold\n"), "invalid_mutation"),
         (Consumer("eve\ud800"), "could_not_decide"),
         (Consumer(""), "policy_failed"),
-        (Consumer(7), "could_not_decide"),  # type: ignore[arg-type]
+        (Consumer(7), "policy_failed"),  # type: ignore[arg-type]
         (Consumer("eve", scopes=None), "could_not_decide"),  # type: ignore[arg-type]
         (None, "policy_failed"),
         ("eve", "policy_failed"),

@@ -1,0 +1,58 @@
+"""A log whose reader stalls or goes away must not stop whoever writes it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from io import StringIO
+
+from extproc.app.background import WAITING, BackgroundStream
+
+
+def test_lines_are_written_in_order_and_all_of_them_before_the_end() -> None:
+    written = StringIO()
+    stream = BackgroundStream(written)
+    for number in range(100):
+        stream.write(f"{number}\n")
+        stream.flush()
+    stream.close()
+    assert written.getvalue().splitlines() == [str(number) for number in range(100)]
+
+
+class Stalled(StringIO):
+    """A reader that reads nothing until it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.reading.wait(30)
+        return super().write(text)
+
+
+def test_a_stalled_reader_costs_lines_and_is_told_how_many() -> None:
+    written = Stalled()
+    stream = BackgroundStream(written)
+    for number in range(WAITING + 100):
+        stream.write(f"{number}\n")
+    written.reading.set()
+    stream.close()
+    lines = written.getvalue().splitlines()
+    dropped = [json.loads(line)["lines"] for line in lines if line.startswith("{")]
+    assert sum(dropped) + sum(not line.startswith("{") for line in lines) == WAITING + 100
+    assert sum(dropped) >= 99
+
+
+class Gone(StringIO):
+    """Nobody reads any more."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def test_a_reader_that_went_away_is_no_error() -> None:
+    stream = BackgroundStream(Gone())
+    for _ in range(10):
+        stream.write("line\n")
+    stream.close()
