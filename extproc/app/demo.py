@@ -14,6 +14,7 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
+from extproc.app.folders import write_private
 from extproc.core import api_key
 from extproc.core.ports import Clock
 
@@ -86,15 +87,6 @@ def _signing_key(file: Path) -> Any:
         raise NoDemo(f"no demo has been started here: there is no {file}") from None
     except ValueError:
         raise NoDemo(f"{file} is not a signing key: start the demo again") from None
-
-
-def write_private(file: Path, text: str) -> None:
-    """Whole or not at all, and readable by its owner alone from the first byte on."""
-    temporary = file.with_name(f".{file.name}.new")
-    temporary.unlink(missing_ok=True)
-    temporary.touch(mode=0o600)
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(file)
 
 
 def _entry(key: str, consumer: str, tier: str) -> dict[str, object]:

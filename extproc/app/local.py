@@ -19,11 +19,11 @@ from extproc.app import demo
 from extproc.app.children import Child, Children
 from extproc.app.clock import SystemClock
 from extproc.app.envoy import find_envoy, validate
+from extproc.app.folders import WORK_FOLDER, write_private
 from extproc.app.ports import busy
 from extproc.app.sidecar import ADMIN_TOKEN, SIGNALS, SOCKETS, build_gateway, read_plan
 from extproc.plan.model import Endpoint, Plan
 
-WORK_FOLDER: Final = ".extproc"
 UPSTREAM: Final = "upstream.py"
 READY_TIMEOUT: Final = 30.0
 POLL: Final = 0.05
@@ -185,7 +185,7 @@ class _Run:
 
         self._reporter.step("writing Envoy's bootstrap, and asking Envoy what it thinks of it")
         file = self._work / "bootstrap.yaml"
-        demo.write_private(file, render(build_bootstrap(plan)))
+        write_private(file, render(build_bootstrap(plan)))
         objection = await validate(binary, file)
         if objection:
             raise CannotRun(f"Envoy refuses {file}: {objection}")
@@ -242,7 +242,7 @@ class _Run:
             credentials=credentials,
         )
         if credentials:
-            demo.write_private(self._work / demo.ENVIRONMENT, _environment_file(running, credentials))
+            write_private(self._work / demo.ENVIRONMENT, _environment_file(running, credentials))
         self._reporter.ready(running)
 
     def _obituary(self, child: Child) -> str:

@@ -15,20 +15,26 @@ from envoy_data_plane.envoy.extensions.filters.http.ratelimit import v3 as rls
 from extproc.bootstrap.sidecar import UNAVAILABLE, call
 from extproc.core.decision import MAX_REPLY_BODY
 from extproc.core.names import (
+    ADDRESS_ATTRIBUTE,
     ANSWER_ATTRIBUTE,
     CALL_REVISION,
     DECISION_NAMESPACE,
     DOMAIN,
+    HOST_ATTRIBUTE,
+    ID_ATTRIBUTE,
+    METHOD_ATTRIBUTE,
+    PATH_ATTRIBUTE,
     REVISION,
     ROUTE,
     ROUTE_ATTRIBUTE,
+    SCHEME_ATTRIBUTE,
 )
 from extproc.plan.model import Plan, RoutePlan, ToModel
 
 # What ext_proc's stream is told about the exchange: enough for expressions, without a message of its own for it.
 ATTRIBUTES: Final = (
-    ROUTE_ATTRIBUTE, ANSWER_ATTRIBUTE, "request.id", "request.method", "request.path", "request.host", "request.scheme",
-    "source.address",
+    ROUTE_ATTRIBUTE, ANSWER_ATTRIBUTE, ID_ATTRIBUTE, METHOD_ATTRIBUTE, PATH_ATTRIBUTE, HOST_ATTRIBUTE, SCHEME_ATTRIBUTE,
+    ADDRESS_ATTRIBUTE,
 )  # fmt: skip
 Mode = proc.ProcessingModeHeaderSendMode
 BodyMode = proc.ProcessingModeBodySendMode

@@ -15,7 +15,7 @@ from envoy_data_plane.envoy.type.matcher import v3 as matcher
 from envoy_data_plane.google.protobuf import Struct
 
 from extproc.bootstrap.names import packed
-from extproc.core.names import DECISION_KEYS, DECISION_NAMESPACE, OWNED_PREFIXES, REPLY_DETAILS
+from extproc.core.names import DECISION_NAMESPACE, LOGGED, OWNED_PREFIXES, REPLY_DETAILS
 
 # Headers by which a client could claim what only a proxy may say; each was seen to reach an upstream untouched.
 UNTRUSTED: Final = (
@@ -109,7 +109,7 @@ def _when(expression: str) -> accesslog.AccessLogFilter:
 
 def access_log() -> accesslog.AccessLog:
     """JSON lines on standard output. The path is without its query: that may carry a credential."""
-    decided = {key: f"%DYNAMIC_METADATA({DECISION_NAMESPACE}:{key})%" for key in DECISION_KEYS if key != "route"}
+    decided = {key: f"%DYNAMIC_METADATA({DECISION_NAMESPACE}:{key})%" for key in LOGGED}
     return accesslog.AccessLog(
         name="envoy.access_loggers.stdout",
         typed_config=packed(

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from betterproto2 import Message
+from envoy_data_plane.envoy.extensions.retry.host.previous_hosts import v3 as previous_hosts
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 SIDECAR_CLUSTER: Final = "extproc.sidecar"
@@ -23,6 +24,14 @@ MAX_RESPONSE_EDIT: Final = 1024 * 1024  # what a buffered response may have; the
 BUFFER_LIMIT: Final = (
     32 * 1024
 )  # edge best practice: https://www.envoyproxy.io/docs/envoy/latest/configuration/best_practices/edge
+
+
+PREVIOUS_HOSTS: Final = "envoy.retry_host_predicates.previous_hosts"
+
+
+def other_host() -> AnyMessage:
+    """A retry goes to a host that has not been tried."""
+    return packed(previous_hosts.PreviousHostsPredicate())
 
 
 def seconds(value: float) -> timedelta:

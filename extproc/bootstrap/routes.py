@@ -7,11 +7,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from envoy_data_plane.envoy.config.route import v3 as route
-from envoy_data_plane.envoy.extensions.retry.host.previous_hosts import v3 as previous_hosts
 from envoy_data_plane.envoy.type.matcher import v3 as matcher
 
 from extproc.bootstrap.filters import route_filters
-from extproc.bootstrap.names import NO_ROUTE, packed, seconds
+from extproc.bootstrap.names import NO_ROUTE, PREVIOUS_HOSTS, other_host, packed, seconds
 from extproc.core.limits import IPV6_SITE_PREFIX, Limit, Per
 from extproc.core.names import CLUSTER_HEADER, LIMIT, REVISION, ROUTE, upstream_cluster
 from extproc.plan.model import (
@@ -136,8 +135,8 @@ def _retries(upstreams: list[UpstreamPlan]) -> route.RetryPolicy | None:
         per_try_timeout=None if longest is None or None in timeouts else seconds(longest),
         retry_host_predicate=[
             route.RetryPolicyRetryHostPredicate(
-                name="envoy.retry_host_predicates.previous_hosts",
-                typed_config=packed(previous_hosts.PreviousHostsPredicate()),
+                name=PREVIOUS_HOSTS,
+                typed_config=other_host(),
             )
         ],
         host_selection_retry_max_attempts=3,

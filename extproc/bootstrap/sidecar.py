@@ -7,11 +7,10 @@ from typing import Final
 from envoy_data_plane.envoy.config.cluster import v3 as cluster
 from envoy_data_plane.envoy.config.core import v3 as core
 from envoy_data_plane.envoy.config.endpoint import v3 as endpoint
-from envoy_data_plane.envoy.extensions.retry.host.previous_hosts import v3 as previous_hosts
 from envoy_data_plane.envoy.extensions.upstreams.http import v3 as upstream_http
 from envoy_data_plane.envoy.type import v3 as envoy_type
 
-from extproc.bootstrap.names import SIDECAR_CLUSTER, packed, seconds
+from extproc.bootstrap.names import PREVIOUS_HOSTS, SIDECAR_CLUSTER, other_host, packed, seconds
 from extproc.core.names import CALL_ADDRESS, CALL_REQUEST_ID, sidecar_sockets
 from extproc.plan.model import SidecarPlan
 
@@ -59,8 +58,8 @@ def call(timeout: float) -> core.GrpcService:
             retry_on="connect-failure,refused-stream,reset,unavailable",
             retry_host_predicate=[
                 core.RetryPolicyRetryHostPredicate(
-                    name="envoy.retry_host_predicates.previous_hosts",
-                    typed_config=packed(previous_hosts.PreviousHostsPredicate()),
+                    name=PREVIOUS_HOSTS,
+                    typed_config=other_host(),
                 )
             ],
             host_selection_retry_max_attempts=3,

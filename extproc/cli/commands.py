@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
+from extproc.app.folders import WORK_FOLDER
 from extproc.cli.failures import reported
 
 app = typer.Typer(
@@ -20,7 +21,6 @@ app = typer.Typer(
 demo = typer.Typer(help="What belongs to the running demo.", no_args_is_help=True)
 app.add_typer(demo, name="demo")
 
-WORK_FOLDER: Final = ".extproc"
 File = Annotated[Path, typer.Argument(help="The gateway.yaml; - reads standard input.", metavar="FILE")]
 
 

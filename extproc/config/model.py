@@ -20,9 +20,9 @@ from extproc.config.settings import (
     Settings,
     Spelled,
 )
+from extproc.core.specs import HUNDREDTHS
 
 MAX_SOCKET_FOLDER = 80  # a socket path has 108 bytes at most (unix(7)), and our own name takes the rest
-HUNDREDTHS = 100
 
 
 class TrustedProxies(Settings):

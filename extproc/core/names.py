@@ -29,12 +29,26 @@ DOMAIN: Final = "extproc"
 
 # Where Envoy files the dynamic metadata of our ext_authz answers (external_auth.proto: CheckResponse.dynamic_metadata).
 DECISION_NAMESPACE: Final = "envoy.filters.http.ext_authz"
-DECISION_KEYS: Final = ("route", "revision", "consumer", "tier", "reason", "version")  # those that a log shows
+DECIDED_ROUTE: Final = "route"
+DECIDED_REVISION: Final = "revision"
+DECIDED_CONSUMER: Final = "consumer"
+DECIDED_TIER: Final = "tier"
+DECIDED_SCOPES: Final = "scopes"
+DECIDED_REASON: Final = "reason"
+DECIDED_VERSION: Final = "version"
+# Those that Envoy's access log shows; the route it knows by itself.
+LOGGED: Final = (DECIDED_REVISION, DECIDED_CONSUMER, DECIDED_TIER, DECIDED_REASON, DECIDED_VERSION)
 
 # How Envoy names the attributes of an ext_proc stream.
 EXT_PROC_ATTRIBUTES: Final = "envoy.filters.http.ext_proc"
 ROUTE_ATTRIBUTE: Final = "xds.route_name"
 ANSWER_ATTRIBUTE: Final = "response.code_details"  # who made the answer
+ID_ATTRIBUTE: Final = "request.id"
+METHOD_ATTRIBUTE: Final = "request.method"
+PATH_ATTRIBUTE: Final = "request.path"
+HOST_ATTRIBUTE: Final = "request.host"
+SCHEME_ATTRIBUTE: Final = "request.scheme"
+ADDRESS_ATTRIBUTE: Final = "source.address"
 FROM_UPSTREAM: Final = "via_upstream"
 
 # gRPC metadata that the generated filters add to their calls: what the calls' own messages do not say, or say wrongly.

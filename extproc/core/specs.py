@@ -13,6 +13,8 @@ AUTHORIZE: Final = "authorize"
 LIMIT: Final = "limit"
 CHOOSE: Final = "choose"
 
+HUNDREDTHS: Final = 100  # of a percent in a percent: the unit of weights
+
 
 @dataclass(frozen=True, slots=True)
 class LimitSpec:

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from pathlib import Path as FilePath
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from extproc.config.load import Loaded
 from extproc.config.model import Config, Model, Upstream
@@ -15,7 +15,7 @@ from extproc.config.settings import HostPort
 from extproc.core.limits import Limit, Per
 from extproc.core.policy import Phase, PolicyKind, phases_of
 from extproc.core.problems import Path
-from extproc.core.specs import AUTHORIZE, CHOOSE, LIMIT, ChooseSpec, LimitSpec, Version
+from extproc.core.specs import AUTHORIZE, CHOOSE, HUNDREDTHS, LIMIT, ChooseSpec, LimitSpec, Version
 from extproc.plan.model import (
     DEFAULT_BODY_LIMIT,
     DEFAULT_TIMEOUT,
@@ -37,8 +37,6 @@ from extproc.plan.model import (
     UpstreamPlan,
     ValueRule,
 )
-
-HUNDREDTHS: Final = 100
 
 
 def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:

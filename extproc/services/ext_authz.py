@@ -18,7 +18,19 @@ from extproc.core.gateway import Gateway
 from extproc.core.headers import Headers
 from extproc.core.identity import forged_headers, owned_headers
 from extproc.core.message import Request
-from extproc.core.names import CALL_ADDRESS, REQUEST_ID, REVISION, ROUTE
+from extproc.core.names import (
+    CALL_ADDRESS,
+    DECIDED_CONSUMER,
+    DECIDED_REASON,
+    DECIDED_REVISION,
+    DECIDED_ROUTE,
+    DECIDED_SCOPES,
+    DECIDED_TIER,
+    DECIDED_VERSION,
+    REQUEST_ID,
+    REVISION,
+    ROUTE,
+)
 from extproc.core.ports import Clock, Recorder
 from extproc.services.headers import call_metadata, decode_headers, string_options
 from extproc.services.records import ALLOWED, decided, failure, record_of
@@ -116,7 +128,7 @@ def _encode(
 
 
 def _stamp(route: str, revision: str) -> dict[str, str]:
-    return {"route": route, "revision": revision}
+    return {DECIDED_ROUTE: route, DECIDED_REVISION: revision}
 
 
 def allow(decision: Continue, outcome: Outcome, request: Request, stamp: dict[str, str]) -> CheckResponse:
@@ -150,15 +162,15 @@ def deny(reply: LocalReply, outcome: Outcome, stamp: dict[str, str]) -> CheckRes
 
 
 def _metadata(outcome: Outcome, stamp: dict[str, str]) -> Struct:
-    """For Envoy's own access log and for ext_proc: its log writes core.names.DECISION_KEYS."""
+    """For Envoy's own access log and for ext_proc: core.names.DECIDED_*."""
     consumer = outcome.consumer
     known = {
         **stamp,
-        "reason": outcome.decision.reason if isinstance(outcome.decision, LocalReply) else ALLOWED,
-        "consumer": consumer.id if consumer else "",
-        "tier": (consumer.tier or "") if consumer else "",
-        "scopes": " ".join(consumer.scopes) if consumer else "",
-        "version": outcome.facts.get("version", ""),
+        DECIDED_REASON: outcome.decision.reason if isinstance(outcome.decision, LocalReply) else ALLOWED,
+        DECIDED_CONSUMER: consumer.id if consumer else "",
+        DECIDED_TIER: (consumer.tier or "") if consumer else "",
+        DECIDED_SCOPES: " ".join(consumer.scopes) if consumer else "",
+        DECIDED_VERSION: outcome.facts.get("version", ""),
     }
     metadata = Struct()
     metadata.update({key: value for key, value in known.items() if value})

@@ -20,12 +20,23 @@ from extproc.core.exchange import (
 )
 from extproc.core.message import Consumer, Request, Response
 from extproc.core.names import (
+    ADDRESS_ATTRIBUTE,
     ANSWER_ATTRIBUTE,
+    DECIDED_CONSUMER,
+    DECIDED_REVISION,
+    DECIDED_ROUTE,
+    DECIDED_SCOPES,
+    DECIDED_TIER,
     DECISION_NAMESPACE,
     EXT_PROC_ATTRIBUTES,
     FROM_UPSTREAM,
+    HOST_ATTRIBUTE,
+    ID_ATTRIBUTE,
+    METHOD_ATTRIBUTE,
+    PATH_ATTRIBUTE,
     REPLY_DETAILS,
     ROUTE_ATTRIBUTE,
+    SCHEME_ATTRIBUTE,
 )
 from extproc.services.headers import decode_headers, pseudo_header, raw_options
 from extproc.wire.base_pb2 import HttpStatus
@@ -67,26 +78,31 @@ def decode_decision(message: ProcessingRequest) -> tuple[str, str, Consumer | No
     """Route, revision and consumer, from the ext_authz answer that Envoy forwards. Where none was asked for, the route
     comes as an attribute, and the revision only with the call."""
     decided = message.metadata_context.filter_metadata.get(DECISION_NAMESPACE, Struct()).fields
-    route = _text(_attributes(message), ROUTE_ATTRIBUTE) or decided["route"].string_value
-    revision = decided["revision"].string_value
-    if not decided["consumer"].string_value:
+    route = _text(_attributes(message), ROUTE_ATTRIBUTE) or decided[DECIDED_ROUTE].string_value
+    revision = decided[DECIDED_REVISION].string_value
+    name, tier = decided[DECIDED_CONSUMER].string_value, decided[DECIDED_TIER].string_value
+    if not name:
         return route, revision, None
-    scopes = tuple(scope for scope in decided["scopes"].string_value.split(" ") if scope)
-    return route, revision, Consumer(decided["consumer"].string_value, decided["tier"].string_value or None, scopes)
+    scopes = tuple(scope for scope in decided[DECIDED_SCOPES].string_value.split(" ") if scope)
+    return (
+        route,
+        revision,
+        Consumer(name, tier or None, scopes),
+    )
 
 
 def decode_request(message: ProcessingRequest) -> Request:
     """The request by its attributes: no message of its own is paid for it. Headers are not among them."""
     attributes = _attributes(message)
-    path, _, query = _text(attributes, "request.path").partition("?")
+    path, _, query = _text(attributes, PATH_ATTRIBUTE).partition("?")
     return Request(
-        method=_text(attributes, "request.method"),
+        method=_text(attributes, METHOD_ATTRIBUTE),
         path=path,
         query=query,
-        host=_text(attributes, "request.host"),
-        scheme=_text(attributes, "request.scheme"),
-        address=_text(attributes, "source.address").rpartition(":")[0].strip("[]"),
-        id=_text(attributes, "request.id"),
+        host=_text(attributes, HOST_ATTRIBUTE),
+        scheme=_text(attributes, SCHEME_ATTRIBUTE),
+        address=_text(attributes, ADDRESS_ATTRIBUTE).rpartition(":")[0].strip("[]"),
+        id=_text(attributes, ID_ATTRIBUTE),
     )
 
 
