@@ -3,65 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from extproc import plugins
 from extproc.config.load import Loaded
 from extproc.core.authentication import Authentication
 from extproc.core.chain import Link, PolicyChain
 from extproc.core.gateway import Gateway, ServedRoute
-from extproc.core.policy import Authenticator, Phase, PolicyKind, phases_of
+from extproc.core.policy import Authenticator, Phase, Policy
 from extproc.core.ports import Ports
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.plan.model import Plan, PolicySpec, RoutePlan
+from extproc.plugins.registry import Registry
 
-KINDS: Mapping[str, type[PolicyKind]] = {**plugins.POLICIES, **plugins.ROUTE_KEYS}
+OF_RESPONSES = frozenset({Phase.RESPONSE, Phase.RESPONSE_BODY})
 
 
-def assemble(plan: Plan, ports: Ports, loaded: Loaded, problems: list[Problem]) -> Gateway:
+def assemble(plan: Plan, ports: Ports, registry: Registry, loaded: Loaded, problems: list[Problem]) -> Gateway:
     """Everything that answers Envoy about this plan. `problems` are those that reading its files has found already.
 
     Raises:
         InvalidConfig: with these and whatever a key set, an expression or a policy's own `build` refused.
     """
-    methods = _authenticators(plan, ports, loaded, problems)
-    routes = {}
-    for index, route in enumerate(plan.routes):
-        try:
-            routes[route.name] = _served(plan, route, methods, ports)
-        except ValueError as error:
-            problems.append(loaded.problem(("routes", index), str(error)))
+    assembler = _Assembler(plan, ports, registry, loaded, problems)
+    methods = assembler.authenticators()
+    routes = {route.name: assembler.served(route, methods) for route in plan.routes}
     if problems:
-        raise InvalidConfig(sorted(problems, key=lambda problem: (problem.line, problem.column)))
+        raise InvalidConfig(sorted(set(problems), key=lambda problem: (problem.line, problem.column)))
     return Gateway(plan.revision, routes, plan.descriptors)
 
 
-def _authenticators(plan: Plan, ports: Ports, loaded: Loaded, problems: list[Problem]) -> dict[str, Authenticator]:
-    built: dict[str, Authenticator] = {}
-    for name, method in plan.authentication.items():
+@dataclass(frozen=True, slots=True)
+class _Assembler:
+    plan: Plan
+    ports: Ports
+    registry: Registry
+    loaded: Loaded
+    problems: list[Problem]
+
+    def authenticators(self) -> dict[str, Authenticator]:
+        built: dict[str, Authenticator] = {}
+        for name, method in self.plan.authentication.items():
+            kind = self.registry.authenticators[method.kind]
+            try:
+                built[name] = kind.build(name, method.settings, self.ports)
+            except ValueError as error:
+                self.problems.append(self.loaded.problem(("authentication", name, method.kind), str(error)))
+        return built
+
+    def served(self, route: RoutePlan, methods: Mapping[str, Authenticator]) -> ServedRoute:
+        who = (_authenticate(route, methods),) if route.authentication else ()
+        built = [(spec, Link(spec.kind, self._policy(spec))) for spec in route.policies]
+        chain = PolicyChain(
+            route=route.name,
+            links=(*who, *(link for spec, link in built if Phase.REQUEST in spec.phases)),
+            clock=self.ports.clock,
+            response_links=tuple(link for spec, link in built if spec.phases & OF_RESPONSES),
+            upstreams=self.plan.choices(route),
+            matched=frozenset(header.name for other in self.plan.routes for header in other.match.headers),
+        )
+        return ServedRoute(chain, response_body=route.placement.edits_body)
+
+    def _policy(self, spec: PolicySpec) -> Policy:
+        """Where it cannot be built, a problem, and in its place one that is never asked: nothing will be served."""
         try:
-            built[name] = plugins.AUTHENTICATORS[method.kind].build(name, method.settings, ports)
+            policy = self.registry.kinds[spec.kind].build(spec.settings, self.ports)
         except ValueError as error:
-            problems.append(loaded.problem(("authentication", name, method.kind), str(error)))
-    return built
+            self._tell(spec, str(error))
+        except Exception as error:  # noqa: BLE001 - an author's own code: whatever it raises, the file cannot be served
+            self._tell(spec, f"{spec.kind} cannot be built: {type(error).__name__}: {error}")
+        else:
+            if isinstance(policy, Policy):
+                return policy
+            self._tell(spec, f"{spec.kind} built {type(policy).__name__}, which is no extproc.Policy")
+        return Policy()
+
+    def _tell(self, spec: PolicySpec, message: str) -> None:
+        self.problems.append(self.loaded.problem(spec.at, message))
 
 
-def _served(plan: Plan, route: RoutePlan, methods: Mapping[str, Authenticator], ports: Ports) -> ServedRoute:
+def _authenticate(route: RoutePlan, methods: Mapping[str, Authenticator]) -> Link:
     named = tuple(methods[name] for name in route.authentication if name in methods)
     read = {header for method in named for header in method.credential_headers}
     foreign = {header for method in methods.values() for header in method.credential_headers} - read
-    authentication = Authentication(named, tuple(sorted(foreign)))
-    who = (Link("authenticate", authentication, authenticates=True),) if route.authentication else ()
-    built = [(spec, Link(spec.kind, KINDS[spec.kind].build(spec.settings, ports))) for spec in route.policies]
-    chain = PolicyChain(
-        route=route.name,
-        links=(*who, *(link for spec, link in built if Phase.REQUEST in _phases(spec))),
-        clock=ports.clock,
-        response_links=tuple(link for spec, link in built if _phases(spec) & {Phase.RESPONSE, Phase.RESPONSE_BODY}),
-        upstreams=plan.choices(route),
-        matched=frozenset(header.name for other in plan.routes for header in other.match.headers),
-    )
-    return ServedRoute(chain, response_body=route.placement.edits_body)
-
-
-def _phases(spec: PolicySpec) -> frozenset[Phase]:
-    return phases_of(KINDS[spec.kind], spec.settings)
+    return Link("authenticate", Authentication(named, tuple(sorted(foreign))), authenticates=True)

@@ -21,7 +21,8 @@ from extproc.app.clock import SystemClock
 from extproc.app.envoy import find_envoy, validate
 from extproc.app.folders import WORK_FOLDER, write_private
 from extproc.app.ports import busy
-from extproc.app.sidecar import ADMIN_TOKEN, SIGNALS, SOCKETS, build_gateway, read_plan
+from extproc.app.project import SOCKETS, build_gateway, read_project
+from extproc.app.sidecar import ADMIN_TOKEN, SIGNALS
 from extproc.plan.model import Endpoint, Plan
 
 UPSTREAM: Final = "upstream.py"
@@ -124,8 +125,9 @@ class _Run:
         self._work.chmod(0o700)  # whoever made it: logs, keys and tokens are its user's alone
         (self._work / demo.ENVIRONMENT).unlink(missing_ok=True)  # whoever waits for it must not find the last run's
         credentials = await self._demo() if self._options.demo else None
-        loaded, plan = read_plan(self._options.file, self._environment)
-        build_gateway(loaded, plan)
+        project = read_project(self._options.file, self._environment)
+        build_gateway(project)
+        plan = project.plan
         self._refuse_busy([listener.address for listener in plan.listeners] + [plan.sidecar.admin, plan.envoy.admin])
         bootstrap = await self._bootstrap(binary, plan)
         sidecar = await self._start_pair(binary, plan, bootstrap)

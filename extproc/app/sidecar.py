@@ -7,69 +7,36 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
 
 import uvicorn
 
-from extproc import plugins
 from extproc.admin.application import application
-from extproc.app.assemble import assemble
 from extproc.app.background import BackgroundStream
-from extproc.app.clock import SystemClock
 from extproc.app.ports import listen
-from extproc.config.expressions import compile_expression
-from extproc.config.load import Loaded, load
+from extproc.app.project import Project, build_gateway
 from extproc.core.gateway import Gateway
 from extproc.core.names import sidecar_sockets
-from extproc.core.ports import KeyStore, Ports
-from extproc.core.problems import Problem
-from extproc.plan.compile import compile_plan
 from extproc.plan.model import Endpoint, Plan
 from extproc.services.ext_authz import ExtAuthz
 from extproc.services.ext_proc import ExtProc
 from extproc.services.ratelimit import RateLimit
 from extproc.services.server import Server, SocketInUse, is_live
-from extproc.stores.jwks import FileKeySets
-from extproc.stores.keys import FileKeys, NoKeys
-from extproc.stores.memory import MemoryCounters
 from extproc.telemetry import JsonRecorder
 
 ADMIN_TOKEN: Final = "EXTPROC_ADMIN_TOKEN"  # noqa: S105 - the variable's name
-SOCKETS: Final = "EXTPROC_SOCKETS"  # `extproc up` gives sidecar and Envoy a folder of its own, whatever the file says
 GRACE: Final = 2.0
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def read_plan(file: Path, environment: Mapping[str, str], text: str | None = None) -> tuple[Loaded, Plan]:
-    """Load and compile. Raises InvalidConfig with every problem."""
-    loaded = load(file, environment, plugins.settings_of_kinds(), text)
-    plan = compile_plan(loaded, plugins.POLICIES)
-    folder = environment.get(SOCKETS) or plan.sidecar.folder
-    return loaded, replace(plan, sidecar=replace(plan.sidecar, folder=folder))
-
-
-def build_gateway(loaded: Loaded, plan: Plan) -> tuple[Gateway, Ports]:
-    """Everything but sockets. Raises InvalidConfig."""
-    clock = SystemClock()
-    problems: list[Problem] = []
-    keys: KeyStore = NoKeys()
-    try:
-        keys = FileKeys.read(Path(plan.sidecar.keys)) if plan.sidecar.keys else keys
-    except ValueError as error:
-        problems.append(loaded.problem(("sidecar", "stores", "keys"), str(error)))
-    ports = Ports(clock, MemoryCounters(clock), keys, FileKeySets(), compile_expression)
-    return assemble(plan, ports, loaded, problems), ports
 
 
 class Sidecar:
     """One worker. `ready` is what /readyz says."""
 
-    def __init__(self, loaded: Loaded, plan: Plan) -> None:
-        self._plan = plan
-        self._gateway, ports = build_gateway(loaded, plan)
+    def __init__(self, project: Project) -> None:
+        self._plan = plan = project.plan
+        self._gateway, ports = build_gateway(project)
         self._log = BackgroundStream(sys.stdout)
         self._recorder = JsonRecorder(ports.clock, self._log)
         self._ready = False

@@ -42,8 +42,7 @@ def render(file: File) -> None:
         from extproc.bootstrap.render import render as rendered  # noqa: PLC0415
         from extproc.cli.files import read  # noqa: PLC0415
 
-        _, plan = read(file)
-        sys.stdout.write(rendered(build_bootstrap(plan)))
+        sys.stdout.write(rendered(build_bootstrap(read(file).plan)))
 
 
 @app.command()

@@ -6,25 +6,24 @@ import os
 import sys
 from pathlib import Path
 
-from extproc.app.sidecar import build_gateway, read_plan
-from extproc.config.load import Loaded
+from extproc.app.project import Project, build_gateway, read_project
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.plan.model import Plan
 
 STANDARD_INPUT = Path("-")
 
 
-def read(file: Path) -> tuple[Loaded, Plan]:
+def read(file: Path) -> Project:
     """A file, loaded and compiled. Raises InvalidConfig."""
     text = _standard_input() if file == STANDARD_INPUT else None
-    return read_plan(file, os.environ, text)  # noqa: TID251 - a command runs in the operator's environment
+    return read_project(file, os.environ, text)  # noqa: TID251 - a command runs in the operator's environment
 
 
 def checked(file: Path) -> Plan:
     """The plan of a file that could be served as it is. Raises InvalidConfig."""
-    loaded, plan = read(file)
-    build_gateway(loaded, plan)
-    return plan
+    project = read(file)
+    build_gateway(project)
+    return project.plan
 
 
 def _standard_input() -> str:

@@ -14,10 +14,10 @@ from extproc.cli.files import read
 
 
 def serve_file(file: Path) -> None:
-    loaded, plan = read(file)
+    project = read(file)
 
     async def serve() -> None:
-        await Sidecar(loaded, plan).run()
+        await Sidecar(project).run()
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve())

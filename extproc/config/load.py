@@ -28,10 +28,12 @@ DECIDING: Final = ("defaults", "authentication", "tiers", "models", "routes")
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
-    """The settings that each plugin kind takes, by the kind's name."""
+    """The settings that each plugin kind takes, by the kind's name. Where some could not be read it is not `complete`,
+    and a name that is not here is no mistake of the file's."""
 
     policies: Mapping[str, type[BaseModel]]
     authenticators: Mapping[str, type[BaseModel]]
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ def _validate(
         findings += [finding(model, prefix, error) for error in invalid.errors(include_url=False)]
     except ExtprocError as refused:  # pydantic lets what is no ValueError through, as an edit that no policy may make
         findings.append(Finding(prefix, str(refused)))
+    except Exception as error:  # noqa: BLE001 - a plugin's own validator may raise whatever it likes
+        findings.append(Finding(prefix, f"cannot be checked: {type(error).__name__} in {model.__name__}"))
     return None
 
 
@@ -116,7 +120,8 @@ def _plugin_settings(
 
     def check(known: Mapping[str, type[BaseModel]], kind: Any, own: Any, path: Path, named_at: Path, what: str) -> None:
         if kind not in known:
-            findings.append(Finding(named_at, f"there is no {what} {kind!r}", nearest(str(kind), known)))
+            if kinds.complete:
+                findings.append(Finding(named_at, f"there is no {what} {kind!r}", nearest(str(kind), known)))
             return
         valid = _validate(known[kind], own, path, context, findings)
         if valid is not None:

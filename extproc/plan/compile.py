@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import TypeVar
@@ -14,7 +16,7 @@ from extproc.config.route import LimitUse, Match, Route, ValueMatch
 from extproc.config.settings import HostPort
 from extproc.core.limits import Limit, Per
 from extproc.core.policy import Phase, PolicyKind, phases_of
-from extproc.core.problems import Path
+from extproc.core.problems import InvalidConfig, Path
 from extproc.core.specs import AUTHORIZE, CHOOSE, HUNDREDTHS, LIMIT, ChooseSpec, LimitSpec, Version
 from extproc.plan.model import (
     DEFAULT_BODY_LIMIT,
@@ -40,12 +42,16 @@ from extproc.plan.model import (
 
 
 def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
-    """The plan of a checked file. `kinds` says which phases each policy kind needs to see."""
+    """The plan of a checked file. `kinds` says which phases each policy kind needs to see.
+
+    Raises:
+        InvalidConfig: a kind failed to say so.
+    """
     config = loaded.config
     compiler = _RouteCompiler(loaded, kinds)
     routes = tuple(compiler.route(index, route) for index, route in enumerate(config.routes))
     return Plan(
-        revision=loaded.revision,
+        revision=_revision(loaded.revision, routes),
         listeners=tuple(
             ListenerPlan(
                 item.name, _endpoint(item.address), item.trusted_proxies.hops, item.trusted_proxies.proxy_protocol
@@ -64,10 +70,18 @@ def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
     )
 
 
+def _revision(written: str, routes: Sequence[RoutePlan]) -> str:
+    """Of the file, and of where everything runs: a kind of another version that asks to see more, or less, needs
+    another bootstrap, and with the old one it would be passed by in silence."""
+    placed = [[route.name, *route.placement.filters] for route in routes]
+    return hashlib.sha256(json.dumps([written, placed]).encode()).hexdigest()[:16]
+
+
 class _RouteCompiler:
     """Holds what every route of a file shares."""
 
     def __init__(self, loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> None:
+        self._loaded = loaded
         self._config = loaded.config
         self._settings = loaded.settings
         self._kinds = kinds
@@ -92,7 +106,7 @@ class _RouteCompiler:
         own = tuple(_own_limit(route.name, position, use) for position, use in enumerate(limits) if use.per != "tier")
         by_tier = any(use.per == "tier" for use in limits)
         used = self._policies(index, route)
-        phases = {phase for spec in used for phase in phases_of(self._kinds[spec.kind], spec.settings)}
+        phases = {phase for spec in used for phase in spec.phases}
         fused = bool(methods or route.authorize or route.model or Phase.REQUEST in phases)
         # Envoy's ratelimit filter reads its limits from a route's action, and a redirect has none.
         fused = fused or (bool(own) and route.redirect is not None)
@@ -103,7 +117,7 @@ class _RouteCompiler:
             match=_match(route.match),
             target=_target(route),
             authentication=methods,
-            policies=(*self._built_in(route, judged), *used),
+            policies=(*self._built_in(index, route, judged), *used),
             placement=Placement(
                 fused=fused,
                 # The ratelimit filter is skipped where the route's cluster is not known yet, so a fused route has
@@ -117,21 +131,30 @@ class _RouteCompiler:
             stream=route.stream,
         )
 
-    def _built_in(self, route: Route, limits: LimitSpec) -> list[PolicySpec]:
+    def _built_in(self, index: int, route: Route, limits: LimitSpec) -> list[PolicySpec]:
         """In the order in which they judge: what is refused is not counted, what is counted may be routed."""
-        specs = [PolicySpec(AUTHORIZE, route.authorize)] if route.authorize else []
-        specs += [PolicySpec(LIMIT, limits)] if limits.by_tier or limits.own else []
+        at: Path = ("routes", index)
+        limited: Path = ("defaults", "limits") if route.limits is None else (*at, "limits")
+        specs = [PolicySpec(AUTHORIZE, route.authorize, at=(*at, "authorize"))] if route.authorize else []
+        specs += [PolicySpec(LIMIT, limits, at=limited)] if limits.by_tier or limits.own else []
         if route.model is not None:
-            specs.append(PolicySpec(CHOOSE, _model(route.model, self._config.models[route.model])))
+            model = _model(route.model, self._config.models[route.model])
+            specs.append(PolicySpec(CHOOSE, model, at=(*at, "model")))
         return specs
 
     def _policies(self, index: int, route: Route) -> list[PolicySpec]:
         block: Path = ("defaults",) if route.policies is None else ("routes", index)
         uses = _first(route.policies, self._config.defaults.policies, [])
-        return [
-            PolicySpec(use.use, self._settings[(*block, "policies", position, "use")])
-            for position, use in enumerate(uses)
-        ]
+        return [self._use(use.use, (*block, "policies", position, "use")) for position, use in enumerate(uses)]
+
+    def _use(self, kind: str, at: Path) -> PolicySpec:
+        settings = self._settings[at]
+        try:
+            phases = phases_of(self._kinds[kind], settings)
+        except Exception as error:  # an author's own function
+            said = f"the policy kind cannot say what it needs to see: {type(error).__name__}: {error}"
+            raise InvalidConfig([self._loaded.problem(at, said)]) from error
+        return PolicySpec(kind, settings, phases, at)
 
 
 def _own_limit(route: str, position: int, use: LimitUse) -> Limit:

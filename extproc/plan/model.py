@@ -8,6 +8,8 @@ from enum import Enum
 from typing import Final
 
 from extproc.core.limits import Limit
+from extproc.core.policy import Phase
+from extproc.core.problems import Path
 from extproc.core.specs import ChooseSpec
 
 DEFAULT_TIMEOUT: Final = 15.0  # Envoy's own (route_components.proto: RouteAction.timeout), written out
@@ -73,16 +75,26 @@ class Placement:
     edits_body: bool = False
 
     @property
+    def filters(self) -> tuple[str, ...]:
+        """The filters that call the sidecar, and what the last of them shows it."""
+        edits = "ext_proc with bodies" if self.edits_body else "ext_proc"
+        asked = (("ext_authz", self.fused), ("ratelimit", bool(self.descriptors)), (edits, self.edits))
+        return tuple(name for name, needed in asked if needed)
+
+    @property
     def calls(self) -> int:
-        return int(self.fused) + int(bool(self.descriptors)) + int(self.edits)
+        return len(self.filters)
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySpec:
-    """One policy of a route before it is built: the name of its kind and that kind's validated settings."""
+    """One policy of a route before it is built: the name of its kind, that kind's validated settings, what it needs to
+    see, and where the file says so."""
 
     kind: str
     settings: object = field(repr=False)
+    phases: frozenset[Phase] = frozenset({Phase.REQUEST})
+    at: Path = ()
 
 
 @dataclass(frozen=True, slots=True)

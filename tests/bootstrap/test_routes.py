@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from extproc.app.sidecar import read_plan
+from extproc.app.project import read_project
 from extproc.bootstrap.build import build_bootstrap
 from extproc.bootstrap.routes import serves
 from extproc.plan.model import MatchPlan
@@ -48,7 +48,7 @@ def routes(folder: Path, upstreams: str, *written: str, defaults: str = "{}") ->
         f"listeners: [{{name: public, address: '127.0.0.1:8080'}}]\nupstreams: {{{upstreams}}}\n"
         f"defaults: {defaults}\nroutes:\n{listed}"
     )
-    _, plan = read_plan(file, {})
+    plan = read_project(file, {}).plan
     manager = build_bootstrap(plan)["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][-1]
     return {
         route["name"]: route

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from extproc.app.demo import Credentials
 from extproc.app.local import Running
-from extproc.app.sidecar import read_plan
+from extproc.app.project import read_project
 from extproc.cli.feed import ConsoleReporter, decision_line, examples
 from tests.cli.commands import GOOD
 
@@ -51,7 +51,7 @@ CREDENTIALS: Final = Credentials("xpk_free", "xpk_premium", "free.jwt", "premium
 
 
 def running(credentials: Credentials | None) -> Running:
-    _, plan = read_plan(Path("gateway.yaml"), {}, GOOD)
+    plan = read_project(Path("gateway.yaml"), {}, GOOD).plan
     return Running(
         plan, "http://127.0.0.1:8080", "http://127.0.0.1:9900", "admin-secret", "http://127.0.0.1:9901", credentials
     )

@@ -8,9 +8,9 @@ from typing import Final
 
 import pytest
 
-from extproc import plugins
 from extproc.config.load import Loaded, load
 from extproc.core.problems import InvalidConfig, Problem
+from extproc.plugins.registry import built_in
 
 FILE: Final = Path("gateway.yaml")
 NO_VARIABLES: Final[Mapping[str, str]] = {}
@@ -21,7 +21,7 @@ SMALL: Final = LISTENERS + UPSTREAMS + ROUTES
 
 
 def load_text(text: str, environment: Mapping[str, str] = NO_VARIABLES) -> Loaded:
-    return load(FILE, environment, plugins.settings_of_kinds(), text)
+    return load(FILE, environment, built_in().settings, text)
 
 
 def problems_of(text: str, environment: Mapping[str, str] = NO_VARIABLES) -> tuple[Problem, ...]:

@@ -11,9 +11,9 @@ from typing import Final
 
 import pytest
 
-from extproc import plugins
 from extproc.config.load import MAX_FILE_BYTES, load
 from extproc.core.problems import InvalidConfig, Problem
+from extproc.plugins.registry import built_in
 from tests.config.gateways import NO_VARIABLES
 
 BAD: Final = Path(__file__).with_name("bad")
@@ -26,7 +26,7 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 
 def problems_in(file: Path) -> tuple[Problem, ...]:
     with pytest.raises(InvalidConfig) as caught:
-        load(file, NO_VARIABLES, plugins.settings_of_kinds())
+        load(file, NO_VARIABLES, built_in().settings)
     return caught.value.problems
 
 

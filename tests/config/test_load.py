@@ -10,12 +10,12 @@ from typing import Annotated, Any, Final
 import pytest
 from pydantic import AfterValidator
 
-from extproc import plugins
 from extproc.config.load import DECIDING, Kinds, load
 from extproc.config.model import Config
 from extproc.config.settings import HostPort, Rate, Settings
 from extproc.core.errors import InvalidMutation
 from extproc.core.problems import InvalidConfig
+from extproc.plugins.registry import built_in
 from extproc.policies.api_key import ApiKeySettings
 from extproc.policies.jwt import JwtSettings
 from extproc.policies.transform import TransformSettings
@@ -248,7 +248,7 @@ def test_where_a_file_is_kept_is_not_part_of_the_revision(tmp_path: Path, folder
         "authentication: {company: {jwt: {issuer: i, audiences: [a], jwks: '${JWKS:=keys.json}'}}}\n"
         "routes: [{name: r, match: {path: /}, upstream: api, authenticate: company}]\n"
     )
-    kinds = plugins.settings_of_kinds()
+    kinds = built_in().settings
     revisions = {
         load(tmp_path / "gateway.yaml", environment, kinds, text).revision
         for environment in ({}, {"JWKS": str(tmp_path / folder / "keys.json")})

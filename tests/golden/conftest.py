@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from extproc.app.sidecar import read_plan
+from extproc.app.project import read_project
 from extproc.bootstrap.build import build_bootstrap
 from extproc.bootstrap.render import render
 
@@ -37,8 +37,7 @@ def expected_file(case: Path) -> Path:
 
 @cache
 def bootstrap_of(case: Path) -> dict[str, Any]:
-    _, plan = read_plan(case, VARIABLES)
-    return build_bootstrap(plan)
+    return build_bootstrap(read_project(case, VARIABLES).plan)
 
 
 def rendered(case: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from extproc.app.sidecar import read_plan
+from extproc.app.project import read_project
 from extproc.core.specs import LIMIT, LimitSpec
 from extproc.plan.model import Plan, RoutePlan
 
@@ -31,7 +31,7 @@ def plan_of(*routes: str, defaults: str = "", file: Path = Path("gateway.yaml"),
     for number, route in enumerate(routes):
         match = "" if "match:" in route else f"match: {{path: /{number}}}, "
         text += f"  - {{name: route-{number}, {match}{route}}}\n"
-    return read_plan(file, {}, text)[1]
+    return read_project(file, {}, text).plan
 
 
 def route_of(route: str, defaults: str = "") -> RoutePlan:

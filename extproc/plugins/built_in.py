@@ -1,4 +1,4 @@
-"""Which kinds there are: the built-in ones. Installed packages and local folders join here when they come."""
+"""The kinds that come with the gateway. They use what `extproc` exports to every author, and nothing more."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from extproc.config.load import Kinds
 from extproc.core.policy import AuthenticatorKind, PolicyKind
 from extproc.policies.api_key import ApiKeyKind
 from extproc.policies.authorize import Authorize
@@ -24,11 +23,3 @@ ROUTE_KEYS: Final[Mapping[str, type[PolicyKind]]] = MappingProxyType(
 AUTHENTICATORS: Final[Mapping[str, type[AuthenticatorKind]]] = MappingProxyType(
     {JwtKind.name: JwtKind, ApiKeyKind.name: ApiKeyKind}
 )
-
-
-def settings_of_kinds() -> Kinds:
-    """What the loader checks plugin settings against."""
-    return Kinds(
-        policies={name: kind.Settings for name, kind in POLICIES.items()},
-        authenticators={name: kind.Settings for name, kind in AUTHENTICATORS.items()},
-    )

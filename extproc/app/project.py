@@ -1,0 +1,58 @@
+"""A gateway file with all that belongs to it: what it says, what it means, and the policy kinds that it may use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from extproc.app.assemble import assemble
+from extproc.app.clock import SystemClock
+from extproc.config.expressions import compile_expression
+from extproc.config.load import Loaded, load
+from extproc.core.gateway import Gateway
+from extproc.core.ports import KeyStore, Ports
+from extproc.core.problems import InvalidConfig, Problem
+from extproc.plan.compile import compile_plan
+from extproc.plan.model import Plan
+from extproc.plugins.registry import Registry, discover
+from extproc.stores.jwks import FileKeySets
+from extproc.stores.keys import FileKeys, NoKeys
+from extproc.stores.memory import MemoryCounters
+
+SOCKETS: Final = "EXTPROC_SOCKETS"  # `extproc up` gives sidecar and Envoy a folder of its own, whatever the file says
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    loaded: Loaded
+    plan: Plan
+    registry: Registry
+
+
+def read_project(file: Path, environment: Mapping[str, str], text: str | None = None) -> Project:
+    """Load and compile a file, or `text` as if it stood there. Raises InvalidConfig with every problem."""
+    registry = discover(file.absolute().parent)
+    try:
+        loaded = load(file, environment, registry.settings, text)
+    except InvalidConfig as invalid:
+        raise InvalidConfig([*registry.problems, *invalid.problems]) from None
+    if registry.problems:
+        raise InvalidConfig(registry.problems)
+    plan = compile_plan(loaded, registry.policies)
+    folder = environment.get(SOCKETS) or plan.sidecar.folder
+    return Project(loaded, replace(plan, sidecar=replace(plan.sidecar, folder=folder)), registry)
+
+
+def build_gateway(project: Project) -> tuple[Gateway, Ports]:
+    """Everything but sockets. Raises InvalidConfig."""
+    clock, plan = SystemClock(), project.plan
+    problems: list[Problem] = []
+    keys: KeyStore = NoKeys()
+    try:
+        keys = FileKeys.read(Path(plan.sidecar.keys)) if plan.sidecar.keys else keys
+    except ValueError as error:
+        problems.append(project.loaded.problem(("sidecar", "stores", "keys"), str(error)))
+    ports = Ports(clock, MemoryCounters(clock), keys, FileKeySets(), compile_expression)
+    return assemble(plan, ports, project.registry, project.loaded, problems), ports
