@@ -69,7 +69,7 @@ class _Assembler:
             policy = self.registry.kinds[spec.kind].build(spec.settings, self.ports)
         except ValueError as error:
             self._tell(spec, str(error))
-        except Exception as error:  # noqa: BLE001 - an author's own code: whatever it raises, the file cannot be served
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's own code: whatever it raises, the file cannot be served
             self._tell(spec, f"{spec.kind} cannot be built: {type(error).__name__}: {error}")
         else:
             if isinstance(policy, Policy):

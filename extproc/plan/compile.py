@@ -151,7 +151,7 @@ class _RouteCompiler:
         settings = self._settings[at]
         try:
             phases = phases_of(self._kinds[kind], settings)
-        except Exception as error:  # an author's own function
+        except (Exception, SystemExit) as error:  # an author's own function
             said = f"the policy kind cannot say what it needs to see: {type(error).__name__}: {error}"
             raise InvalidConfig([self._loaded.problem(at, said)]) from error
         return PolicySpec(kind, settings, phases, at)

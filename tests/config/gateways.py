@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from extproc.config.load import Loaded, load
+from extproc.config.load import Kinds, Loaded, load
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.plugins.registry import built_in
 
@@ -20,13 +20,18 @@ ROUTES: Final = "routes: [{name: users, match: {path_prefix: /users}, upstream: 
 SMALL: Final = LISTENERS + UPSTREAMS + ROUTES
 
 
-def load_text(text: str, environment: Mapping[str, str] = NO_VARIABLES) -> Loaded:
-    return load(FILE, environment, built_in().settings, text)
+BUILT_IN: Final = built_in().settings
 
 
-def problems_of(text: str, environment: Mapping[str, str] = NO_VARIABLES) -> tuple[Problem, ...]:
+def load_text(text: str, environment: Mapping[str, str] = NO_VARIABLES, kinds: Kinds = BUILT_IN) -> Loaded:
+    return load(FILE, environment, kinds, text)
+
+
+def problems_of(
+    text: str, environment: Mapping[str, str] = NO_VARIABLES, kinds: Kinds = BUILT_IN
+) -> tuple[Problem, ...]:
     with pytest.raises(InvalidConfig) as caught:
-        load_text(text, environment)
+        load_text(text, environment, kinds)
     return caught.value.problems
 
 

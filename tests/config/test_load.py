@@ -15,7 +15,7 @@ from extproc.config.model import Config
 from extproc.config.settings import HostPort, Rate, Settings
 from extproc.core.errors import InvalidMutation
 from extproc.core.problems import InvalidConfig
-from extproc.plugins.registry import built_in
+from extproc.plugins.registry import built_in, discover
 from extproc.policies.api_key import ApiKeySettings
 from extproc.policies.jwt import JwtSettings
 from extproc.policies.transform import TransformSettings
@@ -23,15 +23,18 @@ from tests.config.gateways import NO_VARIABLES, SMALL, load_text, loads_or_tells
 
 ROOT: Final = Path(__file__).parents[2]
 JWKS: Final = {"JWKS_FILE": str(ROOT / "envoy" / "jwks.json")}
-SHOP: Final = (ROOT / "compose" / "demo" / "gateway.yaml").read_text(encoding="utf-8")
+DEMO: Final = ROOT / "compose" / "demo"
+SHOP: Final = (DEMO / "gateway.yaml").read_text(encoding="utf-8")
+REGISTRY: Final = discover(DEMO)
+KINDS: Final = REGISTRY.settings
 
 
 def shop(text: str = SHOP, environment: Mapping[str, str] = NO_VARIABLES) -> Config:
-    return load_text(text, {**JWKS, **environment}).config
+    return load_text(text, {**JWKS, **environment}, KINDS).config
 
 
 def revision(text: str = SHOP, environment: Mapping[str, str] = NO_VARIABLES) -> str:
-    return load_text(text, {**JWKS, **environment}).revision
+    return load_text(text, {**JWKS, **environment}, KINDS).revision
 
 
 def test_the_demo_loads_with_everything_that_it_says() -> None:
@@ -48,11 +51,12 @@ def test_the_demo_loads_with_everything_that_it_says() -> None:
 
 
 def test_the_settings_of_every_plugin_are_there_by_their_path() -> None:
-    settings = load_text(SHOP, JWKS).settings
+    settings = load_text(SHOP, JWKS, KINDS).settings
     assert {path: type(item) for path, item in settings.items()} == {
         ("authentication", "company", "jwt"): JwtSettings,
         ("authentication", "partners", "api_key"): ApiKeySettings,
         ("routes", 1, "policies", 0, "use"): TransformSettings,
+        ("routes", 3, "policies", 0, "use"): REGISTRY.policies["block_agents"].Settings,
     }
 
 
@@ -192,7 +196,7 @@ def test_problems_in_one_place_have_one_order() -> None:
 
 def test_a_default_limit_without_tiers_is_told_once_and_not_for_every_route() -> None:
     text = SHOP.replace("tiers:\n  free: {rate: 10/s, burst: 10}\n  premium: {rate: 100/s, burst: 200}\n", "")
-    assert [problem.path for problem in problems_of(text, JWKS)] == ["defaults.limits[0]"]
+    assert [problem.path for problem in problems_of(text, JWKS, KINDS)] == ["defaults.limits[0]"]
 
 
 @pytest.mark.parametrize("key", ["[key]", "#duplicate", "", "0", "a.b", "é", "use"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +53,26 @@ def test_the_core_is_the_standard_library_only() -> None:
 
 def test_settings_bring_pydantic_when_they_are_asked_for() -> None:
     assert "pydantic" in modules_after("from extproc import Settings")
+
+
+BUILT_IN = sorted(Path(extproc.__file__).parent.joinpath("policies").glob("[!_]*.py"))
+
+
+@pytest.mark.parametrize("file", BUILT_IN, ids=lambda file: file.stem)
+def test_the_built_in_policies_import_what_every_author_may_and_nothing_more(file: Path) -> None:
+    imported = [
+        node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.ImportFrom | ast.Import)
+    ]
+    modules = {name for node in imported for name in _modules(node)}
+    assert {name for name in modules if name.split(".")[0] == "extproc"} <= {"extproc"}
+    names = {
+        alias.name
+        for node in imported
+        if isinstance(node, ast.ImportFrom) and node.module == "extproc"
+        for alias in node.names
+    }
+    assert names <= set(extproc.__all__)
+
+
+def _modules(node: ast.Import | ast.ImportFrom) -> list[str]:
+    return [node.module or "."] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]

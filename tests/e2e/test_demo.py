@@ -124,6 +124,13 @@ def test_two_hundred_consumers_split_near_ninety_to_ten_and_each_stays(demo: Dem
     assert 8 <= moved <= 34, "200 draws of 10 % are outside this once in a thousand; and they are always the same draws"
 
 
+def test_the_demos_own_policy_refuses_one_client_and_serves_the_others(demo: Demo) -> None:
+    key = demo.as_key("PREMIUM_KEY")
+    refused = demo.get("/api/v2/echo", key | {"user-agent": "Mozilla/5.0 (compatible; badbot/2.1)"})
+    assert (refused.status, refused.json["reason"]) == (403, "blocked_agent")
+    assert demo.get("/api/v2/echo", key | {"user-agent": "curl/8"}).status == 200
+
+
 def test_the_echo_shows_no_header_that_a_client_forged(demo: Demo) -> None:
     forged = {
         "x-consumer-id": "admin", "x-consumer-tier": "gold", "x-consumer-anything": "1",
