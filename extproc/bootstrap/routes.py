@@ -24,6 +24,7 @@ from extproc.plan.model import (
     UpstreamPlan,
     ValueRule,
 )
+from extproc.plan.routing import domains, serves
 
 STREAM_IDLE: Final = 300.0
 # Safe for every method: none of them can be after the upstream began to act on the request.
@@ -38,10 +39,9 @@ REDIRECTS: Final = {
 
 
 def route_configuration(plan: Plan) -> route.RouteConfiguration:
-    domains = [*sorted({host for item in plan.routes for host in item.match.hosts}), "*"]
     return route.RouteConfiguration(
         name="extproc",
-        virtual_hosts=[_virtual_host(plan, domain) for domain in domains],
+        virtual_hosts=[_virtual_host(plan, domain) for domain in domains(plan)],
         validate_clusters=True,
     )
 
@@ -50,15 +50,6 @@ def _virtual_host(plan: Plan, domain: str) -> route.VirtualHost:
     """Envoy picks the one closest domain and looks nowhere else, so each gets every route that serves it."""
     served = [_route(plan, item) for item in plan.routes if serves(item.match, domain)]
     return route.VirtualHost(name=domain, domains=[domain], routes=[*served, *_no_route(plan)])
-
-
-def serves(match: MatchPlan, domain: str) -> bool:
-    """Whether a route's hosts cover all that a domain (a name, `*.name` or `*`) stands for."""
-    return not match.hosts or any(_covers(host, domain) for host in match.hosts)
-
-
-def _covers(host: str, domain: str) -> bool:
-    return host == domain or (host.startswith("*.") and domain.endswith(host[1:]))
 
 
 def _no_route(plan: Plan) -> list[route.Route]:

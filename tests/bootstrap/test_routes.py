@@ -10,8 +10,8 @@ import pytest
 
 from extproc.app.project import read_project
 from extproc.bootstrap.build import build_bootstrap
-from extproc.bootstrap.routes import serves
 from extproc.plan.model import MatchPlan
+from extproc.plan.routing import serves
 
 ONE_UPSTREAM = "a: {endpoints: ['127.0.0.1:9000']}"
 

@@ -6,6 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from extproc.app.project import read_project
+from extproc.core.headers import Headers
+from extproc.core.message import Request
+from extproc.plan.model import ToUpstream
+from extproc.plan.routing import find_route, normal_host, normal_path
 from tests.e2e.clients import Field
 from tests.e2e.harness import FENCE, HEAD, RunningGateway
 from tests.e2e.upstreams import Answer, Upstream, started
@@ -76,15 +81,19 @@ def served(gateway: RunningGateway, upstreams: list[Upstream]) -> Served:
 
 
 class Served:
-    """Sends one request and says which upstream got it; None is a 404 that reached nobody."""
+    """Sends one request and says which upstream got it; None is a 404 that reached nobody. What `extproc explain`
+    would say of the same request is held to it."""
 
     def __init__(self, gateway: RunningGateway, upstreams: list[Upstream]) -> None:
         self._gateway = gateway
         self._upstreams = upstreams
+        environment = {"SIDECAR_SOCKETS": "/run/extproc", **gateway.environment}
+        self._plan = read_project(gateway.file, environment).plan
 
     def __call__(self, path: str, *fields: Field, method: str = "GET", host: str = "gateway.test") -> str | None:
         reply = self._gateway.client.ask(method, path, *fields, host=host)
         received = [upstream.name for upstream in self._upstreams for _ in upstream.received]
+        assert self._found(method, path, fields, host) == (received[0] if received else None)
         if not received:
             assert (reply.status, reply.reason) == (404, "no_route")
             return None
@@ -92,6 +101,13 @@ class Served:
         assert len(received) == 1
         assert {upstream.received[0].target for upstream in self._upstreams if upstream.received} == {path}
         return received[0]
+
+    def _found(self, method: str, target: str, fields: tuple[Field, ...], host: str) -> str | None:
+        path, _, query = target.partition("?")
+        headers = Headers.of(fields)
+        seen = Request(method, normal_path(path), normal_host(host), query, headers=headers)
+        route = find_route(self._plan, seen)
+        return route.target.upstream if route and isinstance(route.target, ToUpstream) else None
 
 
 @pytest.mark.parametrize(
@@ -157,6 +173,38 @@ def test_a_path_matches_whole_and_a_prefix_ends_at_a_segment(served: Served, pat
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        "/api//inner///x",
+        "/api/./inner/.",
+        "/api/x/../inner/..",
+        "/api/inner/x/../../inner/y/",
+        "/../../api/inner",
+        "/%61pi/inner/%7Ex%2d",
+        "/api/inner/%2E%2e/inner/%2e",
+        "/api\\inner/x",
+        "/api/inner/%c3%a9%20%25%3f%3B",
+        "/api/inner/a;b=c,d:e@f!$&'()*+=",
+        "/api/inner/..x/...",
+        "/api/inner//../x",
+        "/api/inner/x//..//../y",
+    ],
+)
+def test_a_path_is_made_normal_before_it_is_matched(
+    gateway: RunningGateway, upstreams: list[Upstream], path: str
+) -> None:
+    """Held to what `extproc explain` makes of it: what the upstream gets is the normal path."""
+    assert gateway.client.get(path).status == (200 if normal_path(path).startswith("/api/inner") else 404)
+    assert [one.target for one in upstreams[1].received] in ([normal_path(path)], [])
+
+
+@pytest.mark.parametrize("path", ["/api%2finner/x", "/api/inner%5cx", "/api/inner/%2F..%2f"])
+def test_an_escaped_slash_is_answered_with_the_way_to_the_normal_path(gateway: RunningGateway, path: str) -> None:
+    reply = gateway.client.get(path)
+    assert (reply.status, reply.header("location")) == (307, normal_path(path))
+
+
+@pytest.mark.parametrize(
     ("method", "upstream"),
     [("GET", "first"), ("POST", "first"), ("PUT", None), ("DELETE", None), ("HEAD", None), ("TRACE", None)],
 )
@@ -196,6 +244,12 @@ def test_a_header_matches_by_value_by_prefix_or_by_being_there(
         ("/query?v=", "third"),
         ("/query?v", "third"),
         ("/query?w=2", None),
+        ("/query?v=%32", "third"),
+        ("/query?%76=2", None),
+        ("/query?v=1&v=2", "third"),
+        ("/query?v=2&v=1", "first"),
+        ("/query?V=2", None),
+        ("/query?&&v=2", "first"),
         ("/query", None),
     ],
 )
