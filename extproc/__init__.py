@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from extproc.config.settings import (
         AnswerCel,
+        Condition,
         Duration,
         EditableHeader,
         File,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 HOMES = {
     "extproc.config.settings": (
         "AnswerCel",
+        "Condition",
         "Duration",
         "EditableHeader",
         "File",
@@ -62,8 +64,8 @@ HOMES = {
 _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
-    "AnswerCel", "Authenticator", "CONTINUE", "Charge", "ChooseSpec", "Clock", "Consumer", "Context", "Continue",
-    "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision", "Duration", "EditableHeader",
+    "AnswerCel", "Authenticator", "CONTINUE", "Charge", "ChooseSpec", "Clock", "Condition", "Consumer", "Context",
+    "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision", "Duration", "EditableHeader",
     "Expression", "File", "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "KeySet", "KeyStore",
     "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Per", "Phase", "Policy", "Ports",
     "Request", "Response", "Settings", "Size", "VerificationKey", "address_subject", "choose", "digest",

@@ -15,16 +15,7 @@ from envoy_data_plane.envoy.type.matcher import v3 as matcher
 from envoy_data_plane.google.protobuf import Struct
 
 from extproc.bootstrap.names import packed
-from extproc.core.names import DECISION_NAMESPACE, LOGGED, OWNED_PREFIXES, REPLY_DETAILS
-
-# Headers by which a client could claim what only a proxy may say; each was seen to reach an upstream untouched.
-UNTRUSTED: Final = (
-    "x-original-url", "x-rewrite-url", "x-forwarded-host", "x-http-method-override", "x-http-method",
-    "x-method-override",
-)  # fmt: skip
-# Of these Envoy itself removes only those that its own edge knows (http_conn_man/headers): x-envoy-attempt-count and
-# x-envoy-auth-failure-mode-allowed, for two, are passed on as the client wrote them.
-ENVOY_PREFIX: Final = "x-envoy-"
+from extproc.core.names import DECISION_NAMESPACE, ENVOY_PREFIX, LOGGED, OWNED_PREFIXES, REPLY_DETAILS, UNTRUSTED
 
 # Status -> reason code and sentence of a refusal that Envoy makes itself.
 REASONS: Final = {

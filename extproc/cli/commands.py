@@ -6,6 +6,7 @@ Exit codes: 0 ok, 1 findings in what was checked, 2 wrong usage, 3 it could not 
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,12 @@ app = typer.Typer(
 )  # fmt: skip
 demo = typer.Typer(help="What belongs to the running demo.", no_args_is_help=True)
 app.add_typer(demo, name="demo")
+
+
+class Output(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
 
 File = Annotated[Path, typer.Argument(help="The gateway.yaml; - reads standard input.", metavar="FILE")]
 
@@ -43,6 +50,27 @@ def render(file: File) -> None:
         from extproc.cli.files import read  # noqa: PLC0415
 
         sys.stdout.write(rendered(build_bootstrap(read(file).plan)))
+
+
+@app.command()
+def explain(
+    file: File,
+    path: Annotated[str, typer.Option(help="Path, with the query behind a ?.")],
+    method: Annotated[str, typer.Option(help="Method.")] = "GET",
+    header: Annotated[list[str] | None, typer.Option("--header", "-H", help="'name: value'; may be repeated.")] = None,
+    host: Annotated[str, typer.Option(help="Host.")] = "localhost",
+    address: Annotated[str, typer.Option(help="The client's IP address.")] = "127.0.0.1",
+    output: Annotated[Output, typer.Option(help="For people or for programs.")] = Output.TEXT,
+) -> None:
+    """Say what would happen to one request, and which rule says so. Nothing is sent; counters begin empty."""
+    with reported():
+        from extproc.cli.explaining import explain_file, parse_request  # noqa: PLC0415
+
+        try:
+            request = parse_request(method, path, header or [], host, address)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+        explain_file(file, request, as_json=output is Output.JSON)
 
 
 @app.command()

@@ -7,8 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
-from extproc.config.expressions import compile_condition
-from extproc.config.settings import Duration, HeaderName, LimitRate, Name, Settings, Size, Spelled
+from extproc.config.settings import Condition, Duration, HeaderName, LimitRate, Name, Settings, Size, Spelled
 from extproc.core.names import is_owned
 
 MAX_BODY: Final = 64 * 1024 * 1024  # Envoy buffers it: a larger upload wants a streaming route
@@ -136,11 +135,6 @@ def _names(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _condition(value: str) -> str:
-    compile_condition(value)
-    return value
-
-
 class RouteSettings(Settings):
     """What `defaults` gives and a route may replace."""
 
@@ -162,7 +156,7 @@ class Route(RouteSettings):
     upstream: str | None = None
     model: str | None = None
     redirect: Redirect | None = None
-    authorize: Annotated[str, AfterValidator(_condition)] | None = None
+    authorize: Condition | None = None
     stream: bool = False
 
     @model_validator(mode="after")

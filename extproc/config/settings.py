@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from extproc.config.expressions import check_answer_expression
+from extproc.config.expressions import check_answer_expression, compile_condition
 from extproc.core.decision import HeaderEdits
 from extproc.core.errors import InvalidMutation
 
@@ -153,6 +153,11 @@ def _answer_expression(value: str) -> str:
     return value
 
 
+def _condition(value: str) -> str:
+    compile_condition(value)
+    return value
+
+
 def _editable(name: str) -> str:
     try:
         HeaderEdits(remove=(name,))
@@ -171,6 +176,7 @@ LimitRate = Annotated[Rate, BeforeValidator(parse_rate), _text("[0-9]+/(s|second
 Address = Annotated[HostPort, BeforeValidator(parse_host_port), _text(".+:[0-9]+")]
 ListenAddress = Annotated[Address, AfterValidator(_listenable)]
 File = Annotated[Path, AfterValidator(_existing_file)]
+Condition = Annotated[str, AfterValidator(_condition)]
 AnswerCel = Annotated[str, AfterValidator(_answer_expression)]
 Name = Annotated[
     str,

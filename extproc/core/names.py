@@ -13,6 +13,15 @@ INTERNAL_PREFIX: Final = "x-extproc-"
 CONSUMER_PREFIX: Final = "x-consumer-"
 OWNED_PREFIXES: Final = (INTERNAL_PREFIX, CONSUMER_PREFIX)
 
+# Headers by which a client could claim what only a proxy may say; each was seen to reach an upstream untouched.
+UNTRUSTED: Final = (
+    "x-original-url", "x-rewrite-url", "x-forwarded-host", "x-http-method-override", "x-http-method",
+    "x-method-override",
+)  # fmt: skip
+# Of these Envoy itself removes only those that its own edge knows (http_conn_man/headers): x-envoy-attempt-count and
+# x-envoy-auth-failure-mode-allowed, for two, are passed on as the client wrote them.
+ENVOY_PREFIX: Final = "x-envoy-"
+
 CLUSTER_HEADER: Final = "x-extproc-cluster"  # read by `cluster_header` routes, removed before the upstream
 CONSUMER_ID: Final = "x-consumer-id"
 CONSUMER_TIER: Final = "x-consumer-tier"
@@ -67,6 +76,11 @@ def upstream_cluster(upstream: str) -> str:
 def is_owned(header: str) -> bool:
     """Whether a (lower-case) header name is one that only the gateway may set."""
     return header.startswith(OWNED_PREFIXES)
+
+
+def is_removed_at_edge(header: str) -> bool:
+    """Whether the generated listeners remove a (lower-case) header from clients before anything looks at it."""
+    return header in UNTRUSTED or header.startswith((ENVOY_PREFIX, *OWNED_PREFIXES))
 
 
 def sidecar_sockets(folder: str, workers: int) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from extproc.testing.asking import ask
 from extproc.testing.fakes import FakeClock, FakeKeys, FakeKeySets, FakeRecorder, fake_ports
 
-__all__ = ["FakeClock", "FakeKeySets", "FakeKeys", "FakeRecorder", "fake_ports"]
+__all__ = ["FakeClock", "FakeKeySets", "FakeKeys", "FakeRecorder", "ask", "fake_ports"]

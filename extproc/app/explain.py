@@ -1,0 +1,144 @@
+"""What would happen to one request, and why: the engine that serves, asked by hand.
+
+Routes, credentials, policies and expressions are the real ones of the file. Two things differ: counters begin empty,
+and nothing is sent anywhere, so what judges an upstream's answer is named but not asked.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from http import HTTPStatus
+
+from extproc.app.explanation import Explanation, UpstreamRequest
+from extproc.app.judgements import judgements
+from extproc.app.project import Project, build_gateway
+from extproc.core.chain import Link, Outcome, PolicyChain
+from extproc.core.decision import Continue, LocalReply
+from extproc.core.gateway import Gateway
+from extproc.core.headers import Headers
+from extproc.core.identity import forged_headers, owned_headers
+from extproc.core.message import Request
+from extproc.core.names import CLUSTER_HEADER, REQUEST_ID, is_removed_at_edge
+from extproc.core.ports import Ports
+from extproc.core.specs import LIMIT, LimitSpec
+from extproc.plan.model import RoutePlan, ToRedirect, ToUpstream
+from extproc.plan.routing import ESCAPED_SLASH, find_route, normal_host, normal_path
+from extproc.policies.limit import LimitPolicy
+from extproc.services.records import decided, failure
+
+
+async def explain(project: Project, request: Request) -> Explanation:
+    """`request` as the client sends it: its path and host as they are written, its headers with what it forged.
+
+    Raises:
+        InvalidConfig: what the file names cannot be used.
+    """
+    gateway, ports = build_gateway(project)
+    seen = _at_the_edge(request)
+    removed = tuple(name for name, _ in request.headers if name not in seen.headers)
+    asked = Explanation(request.method, seen.host, _target(seen), "refuse", 0, "", removed=removed)
+    stopped = _stopped_by_envoy(request, asked)
+    if stopped is not None:
+        return stopped
+    route = find_route(project.plan, seen)
+    if route is None:
+        return replace(asked, status=HTTPStatus.NOT_FOUND, reason="no_route", detail="no route matches this request")
+    outcome, detail = await _judge(gateway, ports, route, seen)
+    return _explained(project, route, seen, outcome, replace(asked, detail=detail))
+
+
+def _at_the_edge(request: Request) -> Request:
+    """As the filters see it: normal, and without what only a proxy may say. Envoy's stream id is a random one."""
+    kept = tuple((name, value) for name, value in request.headers if not is_removed_at_edge(name))
+    return replace(
+        request, path=normal_path(request.path), host=normal_host(request.host), headers=Headers(kept),
+        stream=secrets.token_hex(8),
+    )  # fmt: skip
+
+
+def _target(request: Request) -> str:
+    return f"{request.path}?{request.query}" if request.query else request.path
+
+
+def _stopped_by_envoy(request: Request, asked: Explanation) -> Explanation | None:
+    """What our listeners answer before they look for a route."""
+    odd = next((name for name, _ in request.headers if "_" in name), None)
+    if odd is not None:
+        said = f"the header {odd} has an underscore, which some servers take for a dash"
+        return replace(asked, status=HTTPStatus.BAD_REQUEST, reason="bad_request", detail=said)
+    if ESCAPED_SLASH.search(request.path):
+        said = f"to {asked.path}: an escaped slash is not what it seems"
+        return replace(asked, decision="redirect", status=HTTPStatus.TEMPORARY_REDIRECT, detail=said)
+    return None
+
+
+async def _judge(gateway: Gateway, ports: Ports, route: RoutePlan, request: Request) -> tuple[Outcome, str]:
+    """The fused call, or what the rate limit service would say, or nothing where nobody is asked."""
+    try:
+        if route.placement.fused:
+            served = gateway.route(route.name, gateway.revision)
+            return await decided(served.chain.on_request(request)), ""
+        return await _limited(ports, route, request), ""
+    except Exception as error:  # noqa: BLE001 - as in the services: whatever it is, no decision was reached
+        failed = failure(error)
+        return failed.outcome, failed.detail
+
+
+async def _limited(ports: Ports, route: RoutePlan, request: Request) -> Outcome:
+    """As the rate limit service would judge, in a chain of its own, so that it is timed as any other policy is."""
+    limits = LimitPolicy(LimitSpec({}, by_tier=False, own=route.placement.descriptors), ports.counters)
+    links = (Link(LIMIT, limits),) if route.placement.descriptors else ()
+    return await decided(PolicyChain(route.name, links, ports.clock).on_request(request))
+
+
+def _explained(
+    project: Project, route: RoutePlan, request: Request, outcome: Outcome, asked: Explanation
+) -> Explanation:
+    place = project.loaded.problem(("routes", project.plan.routes.index(route)), "")
+    consumer = outcome.consumer
+    explained = replace(
+        asked,
+        route=route.name,
+        at=f"{place.file}:{place.line}",
+        calls=route.placement.filters,
+        policies=tuple(judgements(project, route, outcome, asked.detail)),
+        consumer=f"{consumer.id} ({consumer.tier or 'no tier'}) by {consumer.method}" if consumer else "",
+    )
+    if isinstance(outcome.decision, LocalReply):
+        return _refused(explained, outcome.decision)
+    if isinstance(route.target, ToRedirect):
+        status, said = route.target.status, f"to {route.target.to}"
+        return replace(explained, decision="redirect", status=status, detail=said)
+    return _allowed(explained, route, request, outcome, outcome.decision)
+
+
+def _refused(explained: Explanation, reply: LocalReply) -> Explanation:
+    return replace(
+        explained,
+        status=reply.status,
+        reason=reply.reason,
+        client_headers=reply.headers,
+        body=reply.body.decode("utf-8", "replace"),
+    )
+
+
+def _allowed(
+    explained: Explanation, route: RoutePlan, request: Request, outcome: Outcome, decision: Continue
+) -> Explanation:
+    fixed = route.target.upstream if isinstance(route.target, ToUpstream) else ""
+    upstream = decision.upstream or fixed
+    arriving = UpstreamRequest(upstream, request.method, _target(request), _arriving(route, request, outcome, decision))
+    return replace(
+        explained, decision="allow", reason="allowed", upstream=arriving, client_headers=decision.response.set
+    )
+
+
+def _arriving(route: RoutePlan, request: Request, outcome: Outcome, decision: Continue) -> tuple[tuple[str, str], ...]:
+    granted = owned_headers(outcome.consumer, decision.upstream) if route.placement.fused else ()
+    written = (*decision.request.set, *granted)
+    gone = {name for name, _ in written} | set(decision.request.remove) | set(forged_headers(request.headers, granted))
+    gone |= {REQUEST_ID} | ({"accept-encoding"} if route.placement.edits_body else set())
+    kept = tuple((name, value) for name, value in request.headers if name not in gone)
+    shown = tuple((name, value) for name, value in written if name != CLUSTER_HEADER)
+    return (("host", request.host), *kept, *shown)

@@ -1,0 +1,127 @@
+"""`extproc explain`: one request, every policy that judges it, and what the upstream would get."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from extproc.app.explain import explain
+from extproc.app.explanation import Explanation, Judgement
+from extproc.cli.files import read
+from extproc.core.headers import Headers, is_field_value, is_token
+from extproc.core.message import Request
+
+SIGNS = {"continue": ("✔", "green"), "refuse": ("✘", "yellow"), "error": ("!", "bold red"), "later": ("…", "cyan")}
+COLOURS = {"allow": "green", "redirect": "cyan", "refuse": "yellow"}
+
+
+def parse_request(method: str, target: str, fields: list[str], host: str, address: str) -> Request:
+    """Raises ValueError with a sentence for what no client could send."""
+    path, _, query = target.partition("?")
+    if not path.startswith("/") or "#" in target or not is_field_value(target) or " " in target:
+        raise ValueError("a path begins with / and has no fragment, space or control character")
+    if not is_token(method.lower()):
+        raise ValueError(f"{method!r} is no method")
+    return Request(method.upper(), path, host, query, headers=Headers(tuple(map(_field, fields))), address=address)
+
+
+def _field(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not is_token(name.strip().lower()) or not is_field_value(value):
+        raise ValueError(f"{text!r} is no header: write 'name: value'")
+    return name.strip().lower(), value.strip()
+
+
+def explain_file(file: Path, request: Request, *, as_json: bool) -> None:
+    explanation = asyncio.run(explain(read(file), request))
+    console = Console(highlight=False, soft_wrap=True)
+    if as_json:
+        console.out(json.dumps(asdict(explanation), indent=2, ensure_ascii=False), highlight=False)
+        return
+    for line in lines(explanation):
+        console.print(line)
+
+
+def lines(explanation: Explanation) -> list[Text]:
+    return [
+        *_request(explanation),
+        *_policies(explanation.policies),
+        Text(),
+        _answer(explanation),
+        *_upstream(explanation),
+        *_client(explanation),
+    ]
+
+
+def _request(explanation: Explanation) -> list[Text]:
+    shown = [
+        Text.assemble((f"{explanation.method} {explanation.path}", "bold"), f"  host {explanation.host or '(none)'}")
+    ]
+    if explanation.removed:
+        shown.append(Text(f"removed at the edge: {', '.join(explanation.removed)}", style="dim"))
+    if explanation.route:
+        calls = ", ".join(explanation.calls) or "none"
+        shown.append(
+            Text.assemble("route ", (explanation.route, "bold"), f"  {explanation.at}  sidecar calls: {calls}")
+        )
+    return shown
+
+
+def _policies(judged: tuple[Judgement, ...]) -> list[Text]:
+    """Name, decision and time in columns; behind them the rule, and its place in the file."""
+    if not judged:
+        return [Text("  no policy judges it", style="dim")]
+    width = max(len(one.policy) for one in judged)
+    decided = max(len(_decision(one)) for one in judged)
+    shown = []
+    for one in judged:
+        sign, colour = SIGNS.get(one.decision, ("·", "dim"))
+        took = f"{one.duration_us / 1000:6.2f} ms" if one.decision in ("continue", "refuse") else " " * 9
+        columns = (f" {one.policy:<{width}}  ", (f"{_decision(one):<{decided}}", colour), f"  {took}  ")
+        rule, said = "  ".join(filter(None, (one.rule, one.at))), f"\n      {one.said}" if one.said else ""
+        shown.append(Text.assemble("  ", (sign, colour), *columns, rule, (said, "dim")))
+    return shown
+
+
+def _decision(one: Judgement) -> str:
+    words = {"later": "judges the answer"}
+    return " ".join(filter(None, (words.get(one.decision, one.decision), one.reason)))
+
+
+def _answer(explanation: Explanation) -> Text:
+    status = str(int(explanation.status)) if explanation.status else ""
+    parts = (
+        explanation.decision,
+        status,
+        explanation.reason if explanation.decision == "refuse" else "",
+        explanation.detail,
+    )
+    colour = COLOURS.get(explanation.decision, "red")
+    refused = next((one for one in explanation.policies if one.decision in ("refuse", "error")), None)
+    by = f"  by {refused.policy}, {refused.at}" if refused else ""
+    return Text.assemble((" ".join(filter(None, parts)), f"bold {colour}"), by)
+
+
+def _upstream(explanation: Explanation) -> list[Text]:
+    arriving = explanation.upstream
+    if arriving is None:
+        return [Text("the upstream gets nothing", style="dim")]
+    return [
+        Text.assemble("the upstream ", (arriving.upstream, "bold"), " gets"),
+        Text(f"  {arriving.method} {arriving.path}"),
+        *(Text(f"  {name}: {value}") for name, value in arriving.headers),
+        Text("  and from Envoy x-forwarded-for, x-forwarded-proto, x-request-id", style="dim"),
+    ]
+
+
+def _client(explanation: Explanation) -> list[Text]:
+    if not explanation.client_headers and not explanation.body:
+        return []
+    beside = "beside the upstream's answer, " if explanation.upstream else ""
+    fields = [Text(f"  {name}: {value}") for name, value in explanation.client_headers]
+    return [Text(f"{beside}the client gets"), *fields, *([Text(f"  {explanation.body}")] if explanation.body else [])]
