@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
+
+# What Envoy itself tells every upstream (http_conn_man/headers).
+BY_ENVOY: Final = ("x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address", "x-request-id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """What arrives there. Envoy adds x-forwarded-for, x-forwarded-proto and its own x-request-id."""
+    """What arrives there, but for what is BY_ENVOY."""
 
     upstream: str
     method: str

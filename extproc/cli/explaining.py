@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from extproc.app.explain import explain
-from extproc.app.explanation import Explanation, Judgement
+from extproc.app.explanation import BY_ENVOY, Explanation, Judgement
 from extproc.cli.files import read
 from extproc.core.headers import Headers, is_field_value, is_token
 from extproc.core.message import Request
@@ -115,7 +115,7 @@ def _upstream(explanation: Explanation) -> list[Text]:
         Text.assemble("the upstream ", (arriving.upstream, "bold"), " gets"),
         Text(f"  {arriving.method} {arriving.path}"),
         *(Text(f"  {name}: {value}") for name, value in arriving.headers),
-        Text("  and from Envoy x-forwarded-for, x-forwarded-proto, x-request-id", style="dim"),
+        Text(f"  and from Envoy {', '.join(BY_ENVOY)}", style="dim"),
     ]
 
 
