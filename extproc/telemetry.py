@@ -1,4 +1,4 @@
-"""Decision records as JSON lines (structlog). Metrics join this floor when they come."""
+"""Decision records as JSON lines (structlog)."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ class JsonRecorder:
             "reason": record.reason,
             "status": record.status,
             "route": _bounded(record.route),
+            "policy": _bounded(record.policy),
             "request_id": _bounded(record.request_id),
             "method": _bounded(record.method),
             "host": _bounded(record.host),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from extproc.core.decision import NO_EDITS, Continue, Decision, HeaderEdits, LocalReply
 from extproc.core.errors import CouldNotDecide, InvalidMutation, PolicyFailed
@@ -23,10 +24,10 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one policy said, and how long it took (nanoseconds)."""
+    """What one policy said, and how long it took (nanoseconds). None: it said nothing that may be acted on."""
 
     policy: str
-    decision: Decision
+    decision: Decision | None
     duration: int
 
 
@@ -39,7 +40,27 @@ class Outcome:
     steps: tuple[Step, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def ended_by(self) -> str:
+        """The policy that refused or failed; empty where none did."""
+        return self.steps[-1].policy if self.steps and not isinstance(self.steps[-1].decision, Continue) else ""
 
+
+def note(error: BaseException, so_far: Outcome) -> None:
+    """On the error itself, of whatever class: "no decision" stays an exception, which nobody takes for an answer."""
+    error.__dict__[_SO_FAR] = so_far
+
+
+def reached(error: BaseException) -> Outcome | None:
+    """How far a chain had come when this error ended it, or the error that this one was raised from."""
+    for one in (error, error.__cause__):
+        if one is not None and _SO_FAR in one.__dict__:
+            so_far: Outcome = one.__dict__[_SO_FAR]
+            return so_far
+    return None
+
+
+_SO_FAR: Final = "extproc_so_far"
 Ask = Callable[[Link, Outcome], Awaitable[Decision]]
 
 
@@ -66,7 +87,9 @@ class PolicyChain:
 
         outcome = await self._run(self.links, ask, Outcome(Continue()))
         if self.upstreams and isinstance(outcome.decision, Continue) and outcome.decision.upstream is None:
-            raise PolicyFailed("no policy chose an upstream for a route that leaves it open")
+            error = PolicyFailed("no policy chose an upstream for a route that leaves it open")
+            note(error, outcome)
+            raise error
         return outcome
 
     async def on_response(self, response: Response, request: Request, consumer: Consumer | None) -> Outcome:
@@ -82,10 +105,14 @@ class PolicyChain:
     async def _run(self, links: Sequence[Link], ask: Ask, outcome: Outcome) -> Outcome:
         for link in links:
             started = self.clock.monotonic()
-            decision = await _answer(link, ask, outcome)
-            step = Step(link.name, decision, self.clock.monotonic() - started)
-            self._check(link, decision)
-            outcome = _merge(outcome, decision, step)
+            try:
+                decision = await _answer(link, ask, outcome)
+                self._check(link, decision)
+                outcome = _merge(outcome, decision, Step(link.name, decision, self.clock.monotonic() - started))
+            except BaseException as error:  # a cancelled call is to tell which policy it waited for, too
+                failed = Step(link.name, None, self.clock.monotonic() - started)
+                note(error, replace(outcome, steps=(*outcome.steps, failed)))
+                raise
             if isinstance(decision, LocalReply):
                 break
         return outcome

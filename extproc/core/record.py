@@ -17,7 +17,9 @@ class Result(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DecisionRecord:
-    """`duration` and the steps' times are in nanoseconds; `status` is what the client gets, 0 where the upstream says.
+    """`policy` is the one that refused or failed; empty for an allow, and where none did: an unknown route, for one.
+
+    `duration` and the steps' times are in nanoseconds; `status` is what the client gets, 0 where the upstream says.
 
     `detail` is for the operator: it names the policy and the kind of failure, never a value from the request.
     """
@@ -26,6 +28,7 @@ class DecisionRecord:
     result: Result
     reason: str
     route: str = ""
+    policy: str = ""
     request_id: str = ""
     method: str = ""
     host: str = ""

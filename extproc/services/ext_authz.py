@@ -11,7 +11,7 @@ from typing import Final
 import grpc
 from google.protobuf.struct_pb2 import Struct
 
-from extproc.core.chain import Outcome
+from extproc.core.chain import Outcome, reached
 from extproc.core.decision import Continue, LocalReply
 from extproc.core.errors import CouldNotDecide, InvalidMutation
 from extproc.core.gateway import Gateway
@@ -59,9 +59,9 @@ class ExtAuthz:
         revision = call.attributes.context_extensions.get(REVISION, "")
         try:
             outcome, detail = await self._decide(request, route, revision)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             # Envoy's deadline passed, or its client went away; what the policies have done by then is still recorded.
-            gone = failure(CouldNotDecide("the call was cancelled"))
+            gone = failure(CouldNotDecide("the call was cancelled"), reached(cancelled))
             self._record(route, request, gone.outcome, started, gone.detail)
             raise
         answer, outcome, detail = _encode(outcome, detail, request, _stamp(route, revision))

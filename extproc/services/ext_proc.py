@@ -76,6 +76,7 @@ class _Conversation:
         self._revision = ""
         self._consumer: Consumer | None = None
         self._edits = True
+        self._judged: Outcome | None = None
 
     @property
     def finished(self) -> bool:
@@ -90,7 +91,7 @@ class _Conversation:
         except ProtocolViolation:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing was decided, and that refuses
-            failed = failure(error)
+            failed = failure(error, self._judged)
             self._record(replace(failed.outcome, consumer=self._consumer), started, failed.detail)
             return wire.encode(ImmediateReply(failed.reply))
 
@@ -103,7 +104,7 @@ class _Conversation:
             return wire.encode(asked)
         if not self._edits:
             return wire.encode(exchange.decided(CONTINUE))
-        outcome = await decided(self._judge(asked))
+        self._judged = outcome = await decided(self._judge(asked))
         answer = wire.encode(exchange.decided(outcome.decision))
         self._record(outcome, started, "")
         return answer

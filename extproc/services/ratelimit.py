@@ -13,8 +13,8 @@ from typing import Final
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
-from extproc.core.chain import Outcome
-from extproc.core.decision import CONTINUE, LocalReply
+from extproc.core.chain import Outcome, Step, note
+from extproc.core.decision import CONTINUE, Decision, LocalReply
 from extproc.core.errors import CouldNotDecide, UnknownRoute
 from extproc.core.gateway import Gateway
 from extproc.core.limits import NANOSECONDS, Charge, Counter, CounterState, Hit, Limit, Per
@@ -22,6 +22,7 @@ from extproc.core.message import Request
 from extproc.core.names import ADDRESS, CALL_ADDRESS, CALL_REQUEST_ID, DOMAIN, LIMIT, REVISION, ROUTE
 from extproc.core.ports import Clock, CounterStore, Recorder
 from extproc.core.rate_limit import rate_limit_headers, rate_limited
+from extproc.core.specs import LIMIT as LIMIT_KIND
 from extproc.services.headers import call_metadata
 from extproc.services.records import decided, failure, record_of
 from extproc.wire.base_pb2 import HeaderValue
@@ -58,24 +59,36 @@ class RateLimit:
         address = call_metadata(context, CALL_ADDRESS) or first.get(ADDRESS, "").partition("/")[0]
         request = Request("", "", id=call_metadata(context, CALL_REQUEST_ID), address=address)
         try:
-            states = await decided(self._judge(call, entries))
-            refused = None if all(state.allowed for state in states) else rate_limited(states)
-            answer = encode(states, refused)
+            states, outcome = await decided(self._judge(call, entries))
+            answer = encode(states, outcome.decision)
         except Exception as error:  # noqa: BLE001 - whatever it is, no judgement was reached, and that denies
             failed = failure(error)
             self._record(first, request, failed.outcome, started, failed.detail)
             await context.abort(grpc.StatusCode.UNAVAILABLE, failed.reply.reason)
-        self._record(first, request, Outcome(refused or CONTINUE), started, "")
+        self._record(first, request, outcome, started, "")
         return answer
 
-    async def _judge(self, call: RateLimitRequest, entries: Sequence[dict[str, str]]) -> tuple[CounterState, ...]:
+    async def _judge(
+        self, call: RateLimitRequest, entries: Sequence[dict[str, str]]
+    ) -> tuple[tuple[CounterState, ...], Outcome]:
         if call.domain != DOMAIN or not entries:
             raise UnknownRoute(f"no limits for the domain {call.domain!r} with {len(entries)} descriptors")
         hits = tuple(
             Hit(self._counter(named, descriptor), _count(call, descriptor))
             for named, descriptor in zip(entries, call.descriptors, strict=True)
         )
-        return await self._store.hit(Charge(hits))
+        return await self._charged(Charge(hits))
+
+    async def _charged(self, charge: Charge) -> tuple[tuple[CounterState, ...], Outcome]:
+        """In the record, the policy `limit` wherever its limits are placed."""
+        started = self._clock.monotonic()
+        try:
+            states = await self._store.hit(charge)
+        except BaseException as error:
+            note(error, _outcome(CONTINUE, Step(LIMIT_KIND, None, self._clock.monotonic() - started)))
+            raise
+        decision: Decision = CONTINUE if all(state.allowed for state in states) else rate_limited(states)
+        return states, _outcome(decision, Step(LIMIT_KIND, decision, self._clock.monotonic() - started))
 
     def _counter(self, named: dict[str, str], descriptor: RateLimitDescriptor) -> Counter:
         limit = self._gateway().limit(named.get(ROUTE, ""), named.get(LIMIT, ""), named.get(REVISION, ""))
@@ -100,6 +113,10 @@ class RateLimit:
         return grpc.method_handlers_generic_handler(SERVICE, {"ShouldRateLimit": method})
 
 
+def _outcome(decision: Decision, step: Step) -> Outcome:
+    return Outcome(decision, steps=(step,))
+
+
 def _count(call: RateLimitRequest, descriptor: RateLimitDescriptor) -> int:
     """The descriptor's own number, where an explicit 0 only looks; else the call's, where 0 means 1 (rls.proto)."""
     if descriptor.is_negative_hits:
@@ -115,8 +132,9 @@ def overridden(limit: Limit, override: RateLimitDescriptor.RateLimitOverride) ->
     return replace(limit, count=count, period=SECONDS[override.unit], burst=count)
 
 
-def encode(states: Sequence[CounterState], refused: LocalReply | None) -> RateLimitResponse:
+def encode(states: Sequence[CounterState], decision: Decision) -> RateLimitResponse:
     """One status per descriptor, in their order; OVER_LIMIT as a whole when one is over."""
+    refused = decision if isinstance(decision, LocalReply) else None
     headers = refused.headers if refused else rate_limit_headers(states)
     return RateLimitResponse(
         overall_code=Code.OVER_LIMIT if refused else Code.OK,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-from extproc.core.chain import Outcome
+from extproc.core.chain import Outcome, reached
 from extproc.core.decision import LocalReply, refusal
 from extproc.core.errors import CouldNotDecide, PolicyFailed
 from extproc.core.message import Request
@@ -41,10 +41,12 @@ class Failure:
 
 
 def failure(error: Exception, so_far: Outcome | None = None) -> Failure:
-    """The one function in which "could not decide" becomes an explicit refusal."""
+    """The one function in which "could not decide" becomes an explicit refusal. What the chain had found out until then
+    stays known: it is for the record, and for Envoy's."""
     expected = isinstance(error, CouldNotDecide)
     known = error if isinstance(error, CouldNotDecide) else CouldNotDecide(f"{type(error).__name__} in the sidecar")
     reply = _refusal(known)
+    so_far = so_far or reached(error)
     outcome = replace(so_far, decision=reply) if so_far else Outcome(reply)
     return Failure(outcome, reply, (str(known) or known.reason) + _place(known.__cause__ if expected else error))
 
@@ -77,6 +79,7 @@ def record_of(service: str, route: str, request: Request, outcome: Outcome, took
         reason=reply.reason if isinstance(reply, LocalReply) else ALLOWED,
         status=reply.status if isinstance(reply, LocalReply) else 0,
         route=route,
+        policy=outcome.ended_by if refused else "",
         request_id=request.id,
         method=request.method,
         host=request.host,

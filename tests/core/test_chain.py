@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from extproc.core.chain import Link, Outcome, PolicyChain
+from extproc.core.chain import Link, Outcome, PolicyChain, reached
 from extproc.core.decision import Continue, HeaderEdits, LocalReply, refusal
 from extproc.core.errors import CouldNotDecide, InvalidMutation, PolicyFailed, StoreUnavailable
 from extproc.core.message import Consumer, Response
@@ -129,6 +129,15 @@ class Slow(Policy):
         return Continue()
 
 
+@dataclass(slots=True)
+class FailsLate(Policy):
+    clock: FakeClock
+
+    async def on_request(self, *_: object) -> Continue:
+        self.clock.advance(0.5)
+        raise TimeoutError
+
+
 async def test_every_step_is_timed_on_the_clock_that_never_steps_back() -> None:
     clock = FakeClock()
     links = (Link("slow", Slow(clock)), Link("quick", Says()))
@@ -170,3 +179,67 @@ async def test_a_policy_may_not_edit_a_header_that_routes_match_on(edits: Header
     links = (Link("mover", Says(Continue(request=edits))),)
     with pytest.raises(InvalidMutation, match="x-beta"):
         await PolicyChain("orders", links, FakeClock(), matched=frozenset({"x-beta"})).on_request(GET)
+
+
+MANY = HeaderEdits(set=tuple((f"x-{number}", "1") for number in range(60)))
+MORE = HeaderEdits(set=tuple((f"x-more-{number}", "1") for number in range(60)))
+ENDS = {
+    "an exception": Raises(ValueError()),
+    "an exception before anything is awaited": RaisesAtOnce(ValueError()),
+    "a reason of its own": Raises(StoreUnavailable("full")),
+    "no decision": Says("allow"),
+    "an edit that it may not make": Says(Continue(upstream="admin")),
+    "edits that are too many together": Says(Continue(request=MORE)),
+    "a cancellation": Raises(asyncio.CancelledError()),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_an_error_tells_which_policy_it_ended_and_what_had_been_decided_before(end: str) -> None:
+    first = Says(Continue(consumer=ACME, request=MANY, facts={"version": "v1"}))
+    with pytest.raises((CouldNotDecide, asyncio.CancelledError)) as ended:
+        await chain(first, Says(), ENDS[end], Says(), authenticates=True).on_request(GET)
+    so_far = reached(ended.value)
+    assert so_far is not None
+    assert so_far.ended_by == "policy-2"
+    assert [step.policy for step in so_far.steps] == ["policy-0", "policy-1", "policy-2"]
+    assert so_far.steps[-1].decision is None
+    assert (so_far.consumer, so_far.facts) == (ACME, {"version": "v1"})
+
+
+async def test_the_time_until_a_policy_failed_is_told_too() -> None:
+    clock = FakeClock()
+    with pytest.raises(PolicyFailed) as failed:
+        await PolicyChain("orders", (Link("late", FailsLate(clock)),), clock).on_request(GET)
+    so_far = reached(failed.value)
+    assert so_far is not None
+    assert [(step.policy, step.duration) for step in so_far.steps] == [("late", 500_000_000)]
+
+
+async def test_an_error_that_no_policy_is_to_blame_for_names_none() -> None:
+    with pytest.raises(PolicyFailed) as failed:
+        await asked(Says(), upstreams=frozenset({"v1"}))
+    so_far = reached(failed.value)
+    assert so_far is not None
+    assert (so_far.ended_by, [step.policy for step in so_far.steps]) == ("", ["policy-0"])
+
+
+async def test_who_ended_a_chain_is_the_policy_that_refused_and_nobody_where_all_allow() -> None:
+    assert (await asked(Says(), Says(REFUSED), Says())).ended_by == "policy-1"
+    assert (await asked(Says(), Says())).ended_by == ""
+    assert (await asked()).ended_by == ""
+
+
+async def test_an_error_that_was_raised_from_another_tells_what_that_one_knew() -> None:
+    with pytest.raises(ValueError, match="sidecar") as raised:
+        await _fails_around(chain(Says(), Raises(ValueError())))
+    assert (known := reached(raised.value)) is not None
+    assert known.ended_by == "policy-1"
+    assert reached(ValueError()) is None
+
+
+async def _fails_around(judged: PolicyChain) -> None:
+    try:
+        await judged.on_request(GET)
+    except PolicyFailed as error:
+        raise ValueError("in the sidecar") from error

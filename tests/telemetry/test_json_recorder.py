@@ -16,9 +16,10 @@ from extproc.telemetry import LONGEST, JsonRecorder
 from extproc.testing import FakeClock
 
 WHOLE = DecisionRecord(
-    service="ext_authz", result=Result.DENY, reason="rate_limited", route="orders", request_id="id-1", method="GET",
-    host="shop.example", path="/orders", address="192.0.2.7", consumer="alice", tier="free", status=429,
-    duration=1_234_567, detail="the limit is used up", facts={"version": "v1"}, steps=(("limit", 1_000), ("jwt", 0)),
+    service="ext_authz", result=Result.DENY, reason="rate_limited", route="orders", policy="limit",
+    request_id="id-1", method="GET", host="shop.example", path="/orders", address="192.0.2.7", consumer="alice",
+    tier="free", status=429, duration=1_234_567, detail="the limit is used up", facts={"version": "v1"},
+    steps=(("limit", 1_000), ("jwt", 0)),
 )  # fmt: skip
 # Any code point, lone surrogates among them, and those at which some readers of lines break them.
 texts = st.text(st.characters(exclude_categories=())) | st.sampled_from(
@@ -65,9 +66,9 @@ def test_a_record_is_one_line_of_ascii_whatever_is_in_it(record: DecisionRecord)
 def test_every_field_of_a_record_has_its_place() -> None:
     assert line(WHOLE) == {
         "event": "decision", "time": 1_790_000_000.0, "service": "ext_authz", "result": "deny",
-        "reason": "rate_limited", "status": 429, "route": "orders", "request_id": "id-1", "method": "GET",
-        "host": "shop.example", "path": "/orders", "address": "192.0.2.7", "consumer": "alice", "tier": "free",
-        "duration_us": 1235, "facts": {"version": "v1"}, "detail": "the limit is used up",
+        "reason": "rate_limited", "status": 429, "route": "orders", "policy": "limit", "request_id": "id-1",
+        "method": "GET", "host": "shop.example", "path": "/orders", "address": "192.0.2.7", "consumer": "alice",
+        "tier": "free", "duration_us": 1235, "facts": {"version": "v1"}, "detail": "the limit is used up",
         "steps": [{"policy": "limit", "us": 1}, {"policy": "jwt", "us": 0}],
     }  # fmt: skip
 
@@ -79,7 +80,7 @@ def test_what_is_empty_is_left_out() -> None:
 
 def test_no_text_is_longer_than_the_bound() -> None:
     long = "x" * 1_000_000
-    names = ("route", "request_id", "method", "host", "path", "address", "consumer", "tier", "detail")
+    names = ("route", "policy", "request_id", "method", "host", "path", "address", "consumer", "tier", "detail")
     told = line(dataclasses.replace(WHOLE, facts={"version": long}, **dict.fromkeys(names, long)))  # type: ignore[arg-type]
     assert {len(told[name]) for name in names} == {LONGEST + len("...")}
     assert len(told["facts"]["version"]) == LONGEST + len("...")
@@ -95,8 +96,8 @@ def test_a_value_that_is_no_text_is_written_as_text() -> None:
 def test_a_record_has_no_room_for_a_header_a_query_or_a_body() -> None:
     fields = {field.name for field in dataclasses.fields(DecisionRecord)}
     assert fields == {
-        "service", "result", "reason", "route", "request_id", "method", "host", "path", "address", "consumer", "tier",
-        "status", "duration", "detail", "facts", "steps",
+        "service", "result", "reason", "route", "policy", "request_id", "method", "host", "path", "address",
+        "consumer", "tier", "status", "duration", "detail", "facts", "steps",
     }  # fmt: skip
 
 
