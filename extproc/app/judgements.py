@@ -21,11 +21,10 @@ MICROSECOND = 1_000
 def judgements(project: Project, route: RoutePlan, outcome: Outcome, detail: str) -> Sequence[Judgement]:
     """Every policy in its order: those that answered, the one that failed, those not reached, those for the answer."""
     asked = list(_asked(project, route))
-    answered = [_answered(one, step) for one, step in zip(asked, outcome.steps, strict=False)]
+    reason = outcome.decision.reason if isinstance(outcome.decision, LocalReply) else ""
+    failed = replace(Judgement("", "", "", "error"), reason=reason, said=detail)
+    answered = [_answered(one, step, failed) for one, step in zip(asked, outcome.steps, strict=False)]
     rest = asked[len(answered) :]
-    if detail and rest:
-        reason = outcome.decision.reason if isinstance(outcome.decision, LocalReply) else ""
-        answered.append(replace(rest.pop(0), decision="error", reason=reason, said=detail))
     later = [_unasked(project, spec) for spec in route.policies if Phase.REQUEST not in spec.phases]
     return [
         *answered,
@@ -56,8 +55,10 @@ def _own_or_default(project: Project, route: RoutePlan, key: str) -> Path:
     return ("routes", index, key) if own else ("defaults", key)
 
 
-def _answered(one: Judgement, step: Step) -> Judgement:
+def _answered(one: Judgement, step: Step, failed: Judgement) -> Judgement:
     took = step.duration / MICROSECOND
+    if step.decision is None:
+        return replace(failed, policy=one.policy, rule=one.rule, at=one.at, duration_us=took)
     if isinstance(step.decision, LocalReply):
         return replace(one, decision="refuse", reason=step.decision.reason, duration_us=took)
     return replace(one, decision="continue", said=", ".join(_said(step.decision)), duration_us=took)

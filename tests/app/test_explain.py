@@ -113,6 +113,14 @@ async def test_limits_of_the_rate_limit_service_are_judged_too(file: Path) -> No
     assert explanation.policies[0].at == f"{file}:16"
 
 
+async def test_a_policy_that_could_not_decide_is_told_as_an_error(file: Path) -> None:
+    explanation = await asked(file, "/fails", {"x-api-key": KEY})
+    assert (explanation.decision, explanation.status) == ("refuse", 500)
+    assert shown(explanation)[:3] == [
+        ("authenticate", "continue", ""), ("authorize", "error", "expression_failed"), ("limit", "not asked", ""),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("path", "method", "headers", "status", "decision"),
     [
