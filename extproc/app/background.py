@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+from collections.abc import Callable
 from typing import Final, TextIO
 
 WAITING: Final = 10_000  # lines; more are dropped, and counted
@@ -14,8 +15,10 @@ CLOSE_TIMEOUT: Final = 1.0
 class BackgroundStream:
     """A text stream to whoever writes lines to it. A reader that stalls or goes away costs lines, and no more."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, on_drop: Callable[[], object] = lambda: None) -> None:
+        """`on_drop` is called for each line that is lost, in the thread that loses it."""
         self._stream = stream
+        self._on_drop = on_drop
         self._lines: queue.Queue[str | None] = queue.Queue(WAITING)
         self._dropped = 0
         # A daemon: a write that never returns must not keep the process alive.
@@ -27,6 +30,7 @@ class BackgroundStream:
             self._lines.put_nowait(text)
         except queue.Full:
             self._dropped += 1
+            self._on_drop()
         return len(text)
 
     def flush(self) -> None:
@@ -48,3 +52,4 @@ class BackgroundStream:
                 self._stream.flush()
             except (OSError, ValueError):  # nobody reads any more
                 self._dropped += dropped + 1
+                self._on_drop()

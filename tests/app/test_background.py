@@ -56,3 +56,20 @@ def test_a_reader_that_went_away_is_no_error() -> None:
     for _ in range(10):
         stream.write("line\n")
     stream.close()
+
+
+def test_every_line_that_is_lost_is_told_once_whoever_loses_it() -> None:
+    lost: list[str] = []
+    written = Stalled()
+    stream = BackgroundStream(written, lambda: lost.append("full"))
+    for number in range(WAITING + 100):
+        stream.write(f"{number}\n")
+    written.reading.set()
+    stream.close()
+    lines = [line for line in written.getvalue().splitlines() if not line.startswith("{")]
+    assert len(lost) + len(lines) == WAITING + 100
+    gone = BackgroundStream(Gone(), lambda: lost.append("gone"))
+    for _ in range(10):
+        gone.write("line\n")
+    gone.close()
+    assert lost.count("gone") == 10
