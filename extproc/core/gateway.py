@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from extproc.core.chain import PolicyChain
 from extproc.core.errors import UnknownRoute
 from extproc.core.limits import Limit
+from extproc.core.specs import LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,12 @@ class Gateway:
     revision: str
     routes: Mapping[str, ServedRoute]
     limits: Mapping[tuple[str, str], Limit]
+
+    @property
+    def policies(self) -> frozenset[str]:
+        """The names of all that judge, and of the limits that Envoy's own filter asks about."""
+        chains = [served.chain for served in self.routes.values()]
+        return frozenset({link.name for chain in chains for link in (*chain.links, *chain.response_links)} | {LIMIT})
 
     def route(self, name: str, revision: str) -> ServedRoute:
         """Raises UnknownRoute: never "no policies" for a name that this plan does not hold."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from extproc.core.chain import PolicyChain
+from extproc.core.chain import Link, PolicyChain
 from extproc.core.errors import UnknownRoute
 from extproc.core.gateway import Gateway, ServedRoute
+from extproc.core.policy import Policy
 from extproc.testing import FakeClock
 from tests.core.examples import limit
 
@@ -42,3 +43,11 @@ def test_an_unknown_route_or_revision_is_never_without_policies(name: str, revis
 def test_an_unknown_limit_is_never_unlimited(route: str, name: str, revision: str) -> None:
     with pytest.raises(UnknownRoute):
         GATEWAY.limit(route, name, revision)
+
+
+def test_the_names_of_all_that_judge_are_known() -> None:
+    """The limits that Envoy's own filter asks about are judged by no chain."""
+    first, then, backwards = (Link(name, Policy()) for name in ("authenticate", "authorize", "transform"))
+    chains = [PolicyChain("a", (first, then), FakeClock()), PolicyChain("b", (first,), FakeClock(), (backwards,))]
+    gateway = Gateway("r2", {chain.route: ServedRoute(chain) for chain in chains}, {})
+    assert gateway.policies == {"authenticate", "authorize", "transform", "limit"}

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extproc.core.record import DecisionRecord, Result
-from extproc.telemetry import LONGEST, JsonRecorder
+from extproc.telemetry import JsonRecorder
+from extproc.telemetry.records import LONGEST
 from extproc.testing import FakeClock
 
 WHOLE = DecisionRecord(

@@ -1,0 +1,97 @@
+"""Every metric of our own: name, labels, buckets and what it means. docs/metrics.md tells the same, held by a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, Metric
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+# A decision in memory takes tens of microseconds; one that waits for a store ends at Envoy's deadline.
+DECIDING: Final = (
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
+)  # fmt: skip
+LAGGING: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class OwnRegistry(CollectorRegistry):
+    """Not the global one: a host application's metrics are not ours to publish, nor ours its own to reset."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Without the time at which each series began, which would be a series more for each."""
+        for metric in super().collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
+
+
+class Families:
+    """One attribute a metric. Children are bound by whoever counts."""
+
+    def __init__(self) -> None:
+        self.registry = registry = OwnRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        self.decisions = Counter(
+            "extproc_decisions_total",
+            "Decisions about requests and answers. decision is allow, deny, or error where none was reached, which "
+            "refuses too; policy is the one that refused or failed.",
+            ("service", "route", "policy", "decision", "reason"),
+            registry=registry,
+        )
+        self.decision_duration = Histogram(
+            "extproc_decision_duration_seconds",
+            "From the arrival of Envoy's call in the sidecar to the answer, for one decision.",
+            ("service",),
+            registry=registry,
+            buckets=DECIDING,
+        )
+        self.policy_duration = Histogram(
+            "extproc_policy_duration_seconds",
+            "How long one policy took to judge, or to fail.",
+            ("policy",),
+            registry=registry,
+            buckets=DECIDING,
+        )
+        self.config_reloads = Counter(
+            "extproc_config_reloads_total",
+            "Times the gateway file was loaded, the first one included; after a failure the plan before it stays.",
+            ("result",),
+            registry=registry,
+        )
+        self.config = Info(
+            "extproc_config",
+            "The plan in force: its revision, which Envoy's bootstrap must have been rendered with.",
+            registry=registry,
+        )
+        self.store_operations = Counter(
+            "extproc_store_operations_total",
+            "Judgements that the counters were asked for. allowed and refused are theirs; unavailable means that none "
+            "could be made, which refuses the request.",
+            ("store", "result"),
+            registry=registry,
+        )
+        self.store_counters = Gauge(
+            "extproc_store_counters",
+            "Counters that are held in memory; one that is full again is forgotten a little later.",
+            ("store",),
+            registry=registry,
+        )
+        self.store_capacity = Gauge(
+            "extproc_store_capacity",
+            "How many counters the store may hold. A full store refuses whoever is new to it.",
+            ("store",),
+            registry=registry,
+        )
+        self.loop_lag = Histogram(
+            "extproc_event_loop_lag_seconds",
+            "How much too late the event loop wakes a task that sleeps for 100 ms: what every decision waits.",
+            registry=registry,
+            buckets=LAGGING,
+        )
+        self.lines_dropped = Counter(
+            "extproc_log_lines_dropped_total",
+            "Lines of the decision log that were not written, because its reader was too slow or has gone.",
+            registry=registry,
+        )

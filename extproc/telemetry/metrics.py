@@ -1,0 +1,96 @@
+"""Counts what happens. No consumer, path, address or header ever becomes a label: see `labels`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import Counter, Histogram
+
+from extproc.core.gateway import Gateway
+from extproc.core.limits import NANOSECONDS
+from extproc.core.record import DecisionRecord
+from extproc.telemetry.exposition import exposition
+from extproc.telemetry.families import Families
+from extproc.telemetry.labels import Labels
+
+SUCCESS: Final = "success"
+FAILURE: Final = "failure"
+Decided = tuple[str, str, str, str, str]  # service, route, policy, decision, reason
+
+
+class Metrics:
+    """On the way of every decision: labels that are known are one look-up in a dictionary each."""
+
+    def __init__(self) -> None:
+        self._families = families = Families()
+        self._labels = Labels()
+        self._decisions: dict[Decided, Counter] = {}
+        self._services: dict[str, Histogram] = {}
+        self._policies: dict[str, Histogram] = {}
+        self._operations: dict[tuple[str, str], Counter] = {}
+        # From the start, so that the first failure is an increase and no new series.
+        self._reloads = {result: families.config_reloads.labels(result) for result in (SUCCESS, FAILURE)}
+
+    def exposition(self, accept: str) -> tuple[str, bytes]:
+        """Content type and text, in the format that suits the Accept header best."""
+        return exposition(self._families.registry, accept)
+
+    def config_loaded(self, gateway: Gateway) -> None:
+        """At the start and at every reload that succeeds: from now on this plan's names are labels."""
+        self._labels.routes = frozenset(gateway.routes)
+        self._labels.policies = gateway.policies
+        self._decisions.clear()
+        self._policies.clear()
+        self._families.config.info({"revision": gateway.revision})
+        self._reloads[SUCCESS].inc()
+
+    def config_refused(self) -> None:
+        """A reload that failed; the plan before it stays in force."""
+        self._reloads[FAILURE].inc()
+
+    def record(self, record: DecisionRecord) -> None:
+        decided = (record.service, record.route, record.policy, record.result.value, record.reason)
+        (self._decisions.get(decided) or self._decision(decided)).inc()
+        (self._services.get(record.service) or self._service(record.service)).observe(record.duration / NANOSECONDS)
+        for name, taken in record.steps:
+            (self._policies.get(name) or self._policy(name)).observe(taken / NANOSECONDS)
+
+    def _decision(self, decided: Decided) -> Counter:
+        """Kept only under labels as they are: what a caller makes up must not grow the dictionary either."""
+        service, route, policy, decision, reason = decided
+        policy = self._labels.policy(policy)
+        labels = (service, self._labels.route(route), policy, decision, self._labels.reason(policy, reason))
+        child = self._families.decisions.labels(*labels)
+        if labels == decided:
+            self._decisions[decided] = child
+        return child
+
+    def _service(self, name: str) -> Histogram:
+        child = self._services[name] = self._families.decision_duration.labels(name)
+        return child
+
+    def _policy(self, name: str) -> Histogram:
+        label = self._labels.policy(name)
+        child = self._families.policy_duration.labels(label)
+        if label == name:
+            self._policies[name] = child
+        return child
+
+    def watch_store(self, store: str, count: Callable[[], int], capacity: int) -> None:
+        """`count` is asked at every scrape, in a thread."""
+        self._families.store_counters.labels(store).set_function(count)
+        self._families.store_capacity.labels(store).set(capacity)
+
+    def store_operated(self, store: str, result: str) -> None:
+        child = self._operations.get((store, result))
+        if child is None:
+            child = self._operations[store, result] = self._families.store_operations.labels(store, result)
+        child.inc()
+
+    def loop_lagged(self, seconds: float) -> None:
+        self._families.loop_lag.observe(seconds)
+
+    def line_dropped(self) -> None:
+        """In whichever thread."""
+        self._families.lines_dropped.inc()
