@@ -1,7 +1,9 @@
-"""Routes of the admin address. Health is for anybody, everything else for the bearer of the admin token."""
+"""Routes of the admin address. Health and metrics are for anybody who reaches it, everything else for the bearer of the
+admin token: a scraper has none, and metrics name no consumer."""
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -21,9 +23,13 @@ class Facts(Protocol):
 
     def plan(self) -> dict[str, object]: ...
 
+    def metrics(self, accept: str) -> tuple[str, bytes]:
+        """Content type and text. Called in a thread."""
+
 
 def application(facts: Facts, token: str | None) -> Starlette:
-    """Without a token, nothing but health is answered."""
+    """Without a token, nothing but health and metrics is answered."""
+    scraping = asyncio.Lock()
 
     async def healthz(request: Request) -> Response:
         return JSONResponse({"status": "alive"})
@@ -35,8 +41,20 @@ def application(facts: Facts, token: str | None) -> Starlette:
     async def plan(request: Request) -> Response:
         return JSONResponse(facts.plan())
 
+    async def metrics(request: Request) -> Response:
+        accept = ", ".join(request.headers.getlist("accept"))
+        # Thousands of series take long to write: in a thread, so that decisions go on meanwhile, and in one at a time.
+        async with scraping:
+            content_type, text = await asyncio.to_thread(facts.metrics, accept)
+        return Response(text, headers={"content-type": content_type})
+
     return Starlette(
-        routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/plan", _for_bearer(token, plan))]
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", metrics),
+            Route("/plan", _for_bearer(token, plan)),
+        ]
     )
 
 

@@ -12,7 +12,7 @@ from extproc.app.clock import SystemClock
 from extproc.config.expressions import compile_expression
 from extproc.config.load import Loaded, load
 from extproc.core.gateway import Gateway
-from extproc.core.ports import KeyStore, Ports
+from extproc.core.ports import CounterStore, KeyStore, Ports
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.plan.compile import compile_plan
 from extproc.plan.model import Plan
@@ -45,7 +45,7 @@ def read_project(file: Path, environment: Mapping[str, str], text: str | None = 
     return Project(loaded, replace(plan, sidecar=replace(plan.sidecar, folder=folder)), registry)
 
 
-def build_gateway(project: Project) -> tuple[Gateway, Ports]:
+def build_gateway(project: Project, counters: CounterStore | None = None) -> tuple[Gateway, Ports]:
     """Everything but sockets. Raises InvalidConfig."""
     clock, plan = SystemClock(), project.plan
     problems: list[Problem] = []
@@ -54,5 +54,5 @@ def build_gateway(project: Project) -> tuple[Gateway, Ports]:
         keys = FileKeys.read(Path(plan.sidecar.keys)) if plan.sidecar.keys else keys
     except ValueError as error:
         problems.append(project.loaded.problem(("sidecar", "stores", "keys"), str(error)))
-    ports = Ports(clock, MemoryCounters(clock), keys, FileKeySets(), compile_expression)
+    ports = Ports(clock, counters or MemoryCounters(clock), keys, FileKeySets(), compile_expression)
     return assemble(plan, ports, project.registry, project.loaded, problems), ports

@@ -8,25 +8,33 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+import grpc
 import uvicorn
 
 from extproc.admin.application import application
 from extproc.app.background import BackgroundStream
+from extproc.app.clock import SystemClock
+from extproc.app.lag import lag_measured
+from extproc.app.observing import Harmless, ObservedCounters, RecordedAndCounted
 from extproc.app.ports import listen
 from extproc.app.project import Project, build_gateway
 from extproc.core.gateway import Gateway
 from extproc.core.names import sidecar_sockets
+from extproc.core.ports import Ports, Recorder
 from extproc.plan.model import Endpoint, Plan
 from extproc.services.ext_authz import ExtAuthz
 from extproc.services.ext_proc import ExtProc
 from extproc.services.ratelimit import RateLimit
 from extproc.services.server import Server, SocketInUse, is_live
-from extproc.telemetry import JsonRecorder
+from extproc.stores.memory import MemoryCounters
+from extproc.telemetry import JsonRecorder, Metrics
 
 ADMIN_TOKEN: Final = "EXTPROC_ADMIN_TOKEN"  # noqa: S105 - the variable's name
+MEMORY: Final = "memory"  # the store's name in the metrics
 GRACE: Final = 2.0
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -36,19 +44,33 @@ class Sidecar:
 
     def __init__(self, project: Project) -> None:
         self._plan = plan = project.plan
-        self._gateway, ports = build_gateway(project)
-        self._log = BackgroundStream(sys.stdout)
-        self._recorder = JsonRecorder(ports.clock, self._log)
         self._ready = False
+        self._metrics = metrics = Metrics()
+        self._harmless = harmless = Harmless(self._unmeasured)
+        memory = MemoryCounters(SystemClock())
+        metrics.watch_store(MEMORY, memory.__len__, memory.capacity)
+        counters = ObservedCounters(memory, harmless(partial(metrics.store_operated, MEMORY)))
+        self._gateway, ports = build_gateway(project, counters)
+        metrics.config_loaded(self._gateway)
+        self._clock = ports.clock
+        self._log = BackgroundStream(sys.stdout, harmless(metrics.line_dropped))
+        self._recorder = JsonRecorder(ports.clock, self._log)
+        recorder = RecordedAndCounted(self._recorder, harmless(metrics.record))
+        self._server = Server(free_slot(plan), self._handlers(ports, recorder))
+
+    def _handlers(self, ports: Ports, recorder: Recorder) -> list[grpc.GenericRpcHandler]:
         services = (
-            ExtAuthz(self._current, ports.clock, self._recorder),
-            RateLimit(self._current, ports.counters, ports.clock, self._recorder),
-            ExtProc(self._current, ports.clock, self._recorder),
+            ExtAuthz(self._current, ports.clock, recorder),
+            RateLimit(self._current, ports.counters, ports.clock, recorder),
+            ExtProc(self._current, ports.clock, recorder),
         )
-        self._server = Server(free_slot(plan), [service.handler() for service in services])
+        return [service.handler() for service in services]
 
     def _current(self) -> Gateway:
         return self._gateway
+
+    def _unmeasured(self, error: Exception) -> None:
+        self._recorder.event("metrics_failed", error=type(error).__name__)
 
     def ready(self) -> bool:
         return self._ready
@@ -57,12 +79,16 @@ class Sidecar:
         routes = [{"name": route.name, "calls": route.placement.calls} for route in self._plan.routes]
         return {"revision": self._plan.revision, "routes": routes}
 
+    def metrics(self, accept: str) -> tuple[str, bytes]:
+        return self._metrics.exposition(accept)
+
     async def run(self) -> None:
         """Serve until a signal. Raises OSError or SocketInUse where an address or socket cannot be had."""
         stopping = _signalled()
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._log.close)
             await stack.enter_async_context(_admin(self._plan.sidecar.admin, self))
+            await stack.enter_async_context(lag_measured(self._clock, self._harmless(self._metrics.loop_lagged)))
             _make_folder(Path(self._plan.sidecar.folder))
             await self._server.start()
             stack.push_async_callback(self._server.stop, GRACE)

@@ -25,7 +25,7 @@ class MemoryCounters:
 
     def __init__(self, clock: Clock, capacity: int = CAPACITY) -> None:
         self._clock = clock
-        self._capacity = capacity
+        self.capacity = capacity
         self._due: OrderedDict[Key, int] = OrderedDict()
         # By the whole charge: two policies that charge for one stream ask about different counters.
         self._answered: OrderedDict[Charge, tuple[int, tuple[CounterState, ...]]] = OrderedDict()
@@ -72,11 +72,11 @@ class MemoryCounters:
             self._sweep(now)
         if not self._has_room(charged):
             # Evicting a live counter would hand its owner a full burst again: refuse instead, and say so.
-            raise StoreUnavailable(f"{self._capacity} counters are in use, there is no room for another")
+            raise StoreUnavailable(f"{self.capacity} counters are in use, there is no room for another")
         self._due.update(charged)
 
     def _has_room(self, charged: dict[Key, int]) -> bool:
-        return len(self._due) + sum(key not in self._due for key in charged) <= self._capacity
+        return len(self._due) + sum(key not in self._due for key in charged) <= self.capacity
 
     def _forget(self, now: int, most: int) -> None:
         """Look at the next few counters in turn: a live one goes to the back, or one slow limit would hide the rest."""

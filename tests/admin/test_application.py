@@ -1,9 +1,11 @@
-"""The admin address: health for anybody, everything else for whoever has the token."""
+"""The admin address: health and metrics for anybody, everything else for whoever has the token."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping, MutableMapping
+import threading
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +30,35 @@ class Facts:
         self.asked += 1
         return PLAN
 
+    def metrics(self, accept: str) -> tuple[str, bytes]:
+        return f"text/{self.wrote_in()}; version=7", f"accepted: {accept}".encode()
+
+    def wrote_in(self) -> str:
+        """A thread has no event loop that it would keep from others."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return "thread"
+        return "loop"
+
+
+@dataclass(slots=True)
+class Crowded(Facts):
+    """Notices how many write metrics at once: each waits for the next to come, which must not happen."""
+
+    present: int = 0
+    most: int = 0
+    another: threading.Event = field(default_factory=threading.Event)
+
+    def metrics(self, accept: str) -> tuple[str, bytes]:
+        self.present += 1
+        self.most = max(self.most, self.present)
+        if self.present > 1:
+            self.another.set()
+        self.another.wait(0.01)
+        self.present -= 1
+        return "text/plain", b""
+
 
 @dataclass(slots=True)
 class Answer:
@@ -48,9 +79,11 @@ class Answer:
         return json.loads(self.body)
 
 
-async def ask(app: Starlette, path: str, *authorization: bytes, method: str = "GET") -> Answer:
+async def ask(
+    app: Starlette, path: str, *authorization: bytes, method: str = "GET", accept: Sequence[bytes] = ()
+) -> Answer:
     """One request, as a server hands it over: httpx, which starlette's own client needs, is not here."""
-    headers = [(b"authorization", value) for value in authorization]
+    headers = [(b"authorization", value) for value in authorization] + [(b"accept", value) for value in accept]
     scope = {
         "type": "http", "http_version": "1.1", "method": method, "scheme": "http", "path": path,
         "raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": headers, "server": ("::1", 9900),
@@ -127,13 +160,33 @@ async def test_where_no_token_is_configured_nobody_reads_the_plan(token: str | N
     assert facts.asked == 0
 
 
+@pytest.mark.parametrize("token", [TOKEN, None])
+async def test_metrics_are_for_anybody_in_the_type_that_they_say(token: str | None) -> None:
+    answer = await ask(application(Facts(), token), "/metrics")
+    assert (answer.status, answer.body) == (200, b"accepted: ")
+    assert answer.headers["content-type"] == "text/thread; version=7"
+
+
+async def test_what_a_scraper_accepts_is_handed_on_whole() -> None:
+    answer = await ask(application(Facts(), None), "/metrics", accept=[b"text/plain;q=0.5", b"application/x, */*"])
+    assert answer.body == b"accepted: text/plain;q=0.5, application/x, */*"
+
+
+async def test_metrics_are_written_in_a_thread_and_in_one_at_a_time() -> None:
+    facts = Crowded()
+    app = application(facts, None)
+    answers = await asyncio.gather(*(ask(app, "/metrics") for _ in range(8)))
+    assert [answer.status for answer in answers] == [200] * 8
+    assert facts.most == 1
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 async def test_nothing_can_be_changed(method: str) -> None:
-    for path in ("/healthz", "/readyz", "/plan"):
+    for path in ("/healthz", "/readyz", "/metrics", "/plan"):
         answer = await ask(application(Facts(), TOKEN), path, f"Bearer {TOKEN}".encode(), method=method)
         assert answer.status == 405
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/plan/x", "//plan", "/healthz/../plan"])
+@pytest.mark.parametrize("path", ["/", "/metrics/x", "/plan/x", "//plan", "/healthz/../plan"])
 async def test_what_is_not_there_is_not_found(path: str) -> None:
     assert (await ask(application(Facts(), TOKEN), path, f"Bearer {TOKEN}".encode())).status == 404

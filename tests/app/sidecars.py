@@ -94,11 +94,16 @@ class Sidecar:
         return self.process.returncode, said.decode()
 
     def get(self, path: str, token: str | None = None) -> tuple[int, Any]:
+        status, _, body = self.ask(path, {"authorization": f"Bearer {token}"} if token else {})
+        return status, json.loads(body)
+
+    def ask(self, path: str, headers: Mapping[str, str]) -> tuple[int, str, bytes]:
+        """Status, content type and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=PATIENCE)
-        connection.request("GET", path, headers={"authorization": f"Bearer {token}"} if token else {})
+        connection.request("GET", path, headers=dict(headers))
         answer = connection.getresponse()
         try:
-            return answer.status, json.loads(answer.read())
+            return answer.status, answer.getheader("content-type", ""), answer.read()
         finally:
             connection.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from extproc.core.names import REVISION, ROUTE
 from extproc.services import ext_authz
 from extproc.wire.auth_pb2 import AttributeContext, CheckRequest, CheckResponse
 from extproc.wire.base_pb2 import HeaderMap, HeaderValue
+from tests.app.processes import PATIENCE
 from tests.app.sidecars import TOKEN, Sidecar, answers
 
 READY_WITHIN = 20.0  # seconds: a bound for a busy machine, not a target
@@ -65,6 +67,29 @@ def test_a_check_is_answered_and_written_down(running: Sidecar) -> None:
         ("allow", "open", "id-1"),
         ("deny", "open", "id-1"),
     ]
+
+
+def test_metrics_are_for_anybody_in_both_formats(running: Sidecar) -> None:
+    status, content_type, plain = running.ask("/metrics", {})
+    assert (status, content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    status, content_type, openmetrics = running.ask("/metrics", {"accept": "application/openmetrics-text"})
+    assert (status, content_type) == (200, "application/openmetrics-text; version=1.0.0; charset=utf-8")
+    revision = running.get("/plan", TOKEN)[1]["revision"]
+    for text in (plain.decode(), openmetrics.decode()):
+        assert f'extproc_config_info{{revision="{revision}"}} 1' in text
+        assert 'extproc_config_reloads_total{result="success"} 1' in text
+        assert 'extproc_store_capacity{store="memory"} 1e+06' in text
+        assert "extproc_log_lines_dropped_total 0" in text
+
+
+def test_the_event_loops_lag_is_measured_as_long_as_it_runs(running: Sidecar) -> None:
+    def wakings() -> float:
+        lines = running.ask("/metrics", {})[2].decode().splitlines()
+        return float(next(line for line in lines if line.startswith("extproc_event_loop_lag_seconds_count")).split()[1])
+
+    before, deadline = wakings(), time.monotonic() + PATIENCE
+    while wakings() < before + 2:
+        assert time.monotonic() < deadline
 
 
 def test_a_ready_sidecar_is_small(running: Sidecar) -> None:

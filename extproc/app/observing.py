@@ -1,0 +1,64 @@
+"""What stands between those who work and those who measure them, so that measuring can change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ParamSpec
+
+from extproc.core.limits import Charge, CounterState
+from extproc.core.ports import CounterStore, Recorder
+from extproc.core.record import DecisionRecord
+
+P = ParamSpec("P")
+
+
+class Harmless:
+    """Makes of a call that measures one that never raises. The first failure of all is told, for its repair."""
+
+    def __init__(self, tell: Callable[[Exception], object]) -> None:
+        self._tell = tell
+        self._told = False
+
+    def __call__(self, measure: Callable[P, object]) -> Callable[P, None]:
+        def measured(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                measure(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is not the measured one's concern
+                self._failed(error)
+
+        return measured
+
+    def _failed(self, error: Exception) -> None:
+        if not self._told:
+            self._told = True  # before it is told: telling may be measured itself
+            self._tell(error)
+
+
+class RecordedAndCounted:
+    """One record for the log, whose failure is the caller's, and for whoever counts."""
+
+    def __init__(self, log: Recorder, count: Callable[[DecisionRecord], None]) -> None:
+        self._log = log
+        self._count = count
+
+    def record(self, record: DecisionRecord) -> None:
+        self._log.record(record)
+        self._count(record)
+
+
+class ObservedCounters:
+    """A counter store that tells how each of its judgements ended: allowed, refused or unavailable."""
+
+    def __init__(self, store: CounterStore, ended: Callable[[str], None]) -> None:
+        self._store = store
+        self._ended = ended
+
+    async def hit(self, charge: Charge) -> tuple[CounterState, ...]:
+        try:
+            states = await self._store.hit(charge)
+            result = "allowed" if all(state.allowed for state in states) else "refused"
+        except Exception:
+            self._ended("unavailable")
+            raise
+        self._ended(result)
+        return states
