@@ -13,13 +13,14 @@ from http import HTTPStatus
 from extproc.app.explanation import Explanation, UpstreamRequest
 from extproc.app.judgements import judgements
 from extproc.app.project import Project, build_gateway
-from extproc.core.chain import Link, Outcome, PolicyChain
+from extproc.core.chain import Link, PolicyChain
 from extproc.core.decision import Continue, LocalReply
 from extproc.core.gateway import Gateway
 from extproc.core.headers import Headers
 from extproc.core.identity import forged_headers, owned_headers
 from extproc.core.message import Request
 from extproc.core.names import CLUSTER_HEADER, REQUEST_ID, is_removed_at_edge
+from extproc.core.outcome import Outcome
 from extproc.core.ports import Ports
 from extproc.core.specs import LIMIT, LimitSpec
 from extproc.plan.model import RoutePlan, ToRedirect, ToUpstream

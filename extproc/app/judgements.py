@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from extproc.app.explanation import Judgement
 from extproc.app.project import Project
-from extproc.core.chain import Outcome, Step
 from extproc.core.decision import Continue, LocalReply
+from extproc.core.outcome import Outcome, Step
 from extproc.core.policy import Phase
 from extproc.core.problems import Path
 from extproc.core.specs import LIMIT, LimitSpec

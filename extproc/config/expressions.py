@@ -19,6 +19,7 @@ from extproc.core.errors import CouldNotDecide
 from extproc.core.variables import TYPES
 
 MAX_LENGTH: Final = 4096
+ENVIRONMENTS: Final = 64  # kept; expressions of one gateway read much the same variables
 # Variables that have no value yet, or no more, where an expression is evaluated.
 BEFORE_ANSWERS: Final = ("response.",)
 BEHIND_ANSWERS: Final = ("request.headers", "consumer.claims")  # an ext_proc stream for the answer does not bring them
@@ -32,12 +33,15 @@ class ExpressionFailed(CouldNotDecide):
 
 @dataclass(frozen=True, slots=True)
 class CelExpression:
+    """`reads` are the variables that it needs: the runtime converts each one that it is given, whether used or not."""
+
     text: str
     compiled: cel.Expression
+    reads: tuple[str, ...] = tuple(TYPES)
 
     def value(self, variables: Mapping[str, object]) -> object:
         try:
-            result = self.compiled.eval(data=dict(variables))
+            result = self.compiled.eval(data={name: variables[name] for name in self.reads if name in variables})
         except RuntimeError:
             raise ExpressionFailed(f"{self.text!r}: a value is not Unicode") from None
         if result.type() == cel.Type.ERROR:
@@ -72,14 +76,26 @@ def _compiled(text: str, hidden: tuple[str, ...]) -> CelExpression:
     if len(text) > MAX_LENGTH:
         raise ValueError(f"an expression has at most {MAX_LENGTH} characters")
     try:
-        return CelExpression(text, _environment(hidden).compile(text))
+        compiled = _environment(hidden).compile(text)
+        return CelExpression(text, compiled, _reads(text, hidden))
     except RuntimeError as error:
         raise ValueError(_readable(str(error))) from None
     except TypeError:
         raise ValueError("an expression is text in UTF-8") from None
 
 
-@functools.cache
+def _reads(text: str, hidden: tuple[str, ...]) -> tuple[str, ...]:
+    """Those whose names stand in the text, where it compiles with them alone; else all."""
+    named = tuple(name for name in TYPES if name in text)
+    others = tuple(name for name in TYPES if name not in named)
+    try:
+        _environment((*hidden, *others)).compile(text)
+    except RuntimeError:
+        return tuple(TYPES)
+    return named
+
+
+@functools.lru_cache(ENVIRONMENTS)
 def _environment(hidden: tuple[str, ...]) -> cel.Env:
     scalars = {"string": cel.Type.STRING, "int": cel.Type.INT, "dyn": cel.Type.DYN}
     types: dict[str, Any] = {

@@ -5,6 +5,7 @@ Both validate on construction, so an edit that Envoy must not make cannot exist 
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from extproc.core.names import is_owned
 UNSETTABLE = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive"}
 )
+NAMES_REMEMBERED = 1024
 MAX_HEADERS = 100  # Envoy refuses more (431 or 500); refusing here names the policy
 MAX_HEADER_BYTES = 60 * 1024
 MAX_REPLY_BODY = 64 * 1024
@@ -35,6 +37,8 @@ class HeaderEdits:
     remove: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not self:
+            return
         for name, value in self.set:
             _check_settable(name)
             if not is_field_value(value):
@@ -66,6 +70,7 @@ class HeaderEdits:
         return bool(self.set or self.remove)
 
 
+@functools.lru_cache(NAMES_REMEMBERED)  # policies edit the same few fields for every request
 def _check_settable(name: str) -> None:
     if not is_token(name):
         raise InvalidMutation(f"{name!r} is not a lower-case header name")

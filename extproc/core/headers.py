@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # RFC 9110 §5.6.2 `token`, lower case, as HTTP/2 demands (RFC 9113 §8.2.1).
 TOKEN_CHARACTERS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 
@@ -57,4 +59,4 @@ def is_token(name: str) -> bool:
 
 def is_field_value(value: str) -> bool:
     """No control character but tab: a CR, LF or NUL in a value would split the message (RFC 9110 §5.5)."""
-    return all(character == "\t" or " " <= character != "\x7f" for character in value)
+    return CONTROL.search(value) is None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from extproc.core.message import Consumer, Request, Response
@@ -27,7 +28,8 @@ TYPES: Final[Mapping[str, str]] = {
     "response.json": "dyn",
 }
 
-ANONYMOUS = Consumer(id="")
+OF_RESPONSE: Final = "response."
+ANONYMOUS: Final = Consumer(id="")
 
 
 def variables(
@@ -36,28 +38,51 @@ def variables(
     consumer: Consumer | None,
     response: Response | None = None,
     json_body: object = None,
-) -> dict[str, object]:
+) -> Mapping[str, object]:
     """Plain dicts, lists and scalars only: the adapter passes nothing else to the runtime."""
-    who = consumer or ANONYMOUS
-    seen: dict[str, object] = {
-        "request.method": request.method,
-        "request.path": request.path,
-        "request.query": request.query,
-        "request.host": request.host,
-        "request.scheme": request.scheme,
-        "request.headers": request.headers.as_dict(),
-        "request.address": request.address,
-        "route.name": route,
-        "consumer.id": who.id,
-        "consumer.tier": who.tier or "",
-        "consumer.method": who.method,
-        "consumer.scopes": list(who.scopes),
-        "consumer.claims": dict(who.claims),
-    }
-    if response is not None:
-        seen |= {
-            "response.status": response.status,
-            "response.headers": response.headers.as_dict(),
-            "response.json": json_body,
-        }
-    return seen
+    return _Variables(request, route, consumer or ANONYMOUS, response, json_body)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Variables(Mapping[str, object]):
+    """Made when asked for: most expressions read two or three, and a dictionary of all headers is the dearest."""
+
+    request: Request
+    route: str
+    consumer: Consumer
+    response: Response | None
+    json_body: object
+
+    def __getitem__(self, name: str) -> object:
+        if name not in self:
+            raise KeyError(name)
+        return VALUES[name](self)
+
+    def __contains__(self, name: object) -> bool:
+        return name in VALUES and (self.response is not None or not str(name).startswith(OF_RESPONSE))
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in VALUES if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+VALUES: Final[Mapping[str, Callable[[_Variables], object]]] = {
+    "request.method": lambda seen: seen.request.method,
+    "request.path": lambda seen: seen.request.path,
+    "request.query": lambda seen: seen.request.query,
+    "request.host": lambda seen: seen.request.host,
+    "request.scheme": lambda seen: seen.request.scheme,
+    "request.headers": lambda seen: seen.request.headers.as_dict(),
+    "request.address": lambda seen: seen.request.address,
+    "route.name": lambda seen: seen.route,
+    "consumer.id": lambda seen: seen.consumer.id,
+    "consumer.tier": lambda seen: seen.consumer.tier or "",
+    "consumer.method": lambda seen: seen.consumer.method,
+    "consumer.scopes": lambda seen: list(seen.consumer.scopes),
+    "consumer.claims": lambda seen: dict(seen.consumer.claims),
+    "response.status": lambda seen: seen.response.status if seen.response else 0,
+    "response.headers": lambda seen: seen.response.headers.as_dict() if seen.response else {},
+    "response.json": lambda seen: seen.json_body,
+}

@@ -11,7 +11,7 @@ from typing import Final
 import grpc
 from google.protobuf.struct_pb2 import Struct
 
-from extproc.core.chain import Outcome, reached
+from extproc.core.chain import reached
 from extproc.core.decision import Continue, LocalReply
 from extproc.core.errors import CouldNotDecide, InvalidMutation
 from extproc.core.gateway import Gateway
@@ -31,14 +31,17 @@ from extproc.core.names import (
     REVISION,
     ROUTE,
 )
+from extproc.core.outcome import Outcome
 from extproc.core.ports import Clock, Recorder
-from extproc.services.headers import call_metadata, decode_headers, string_options
+from extproc.services.headers import add_fields, call_metadata, decode_headers
 from extproc.services.records import ALLOWED, decided, failure, record_of
 from extproc.wire.auth_pb2 import CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse
 from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HttpStatus, Status
 
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
 NAME: Final = "ext_authz"
+OK: Final = Status(code=grpc.StatusCode.OK.value[0])
+DENIED: Final = Status(code=grpc.StatusCode.PERMISSION_DENIED.value[0])
 
 
 class ExtAuthz:
@@ -135,33 +138,28 @@ def allow(decision: Continue, outcome: Outcome, request: Request, stamp: dict[st
     """The only place where a request is let through."""
     granted = owned_headers(outcome.consumer, decision.upstream)
     removed = (*decision.request.remove, *forged_headers(request.headers, granted))
-    return CheckResponse(
-        status=Status(code=grpc.StatusCode.OK.value[0]),
-        ok_response=OkHttpResponse(
-            headers=string_options((*decision.request.set, *granted)),
-            headers_to_remove=removed,
-            response_headers_to_add=string_options(decision.response.set),
-        ),
-        dynamic_metadata=_metadata(outcome, stamp),
-    )
+    answer = CheckResponse(status=OK, ok_response=OkHttpResponse(headers_to_remove=removed))
+    add_fields(answer.ok_response.headers, (*decision.request.set, *granted))
+    add_fields(answer.ok_response.response_headers_to_add, decision.response.set)
+    _add_metadata(answer.dynamic_metadata, outcome, stamp)
+    return answer
 
 
 def deny(reply: LocalReply, outcome: Outcome, stamp: dict[str, str]) -> CheckResponse:
     """Raises InvalidMutation for a status that a client takes for success."""
     if reply.status < HTTPStatus.MULTIPLE_CHOICES:
         raise InvalidMutation(f"a refusal with the status {reply.status}")
-    return CheckResponse(
-        status=Status(code=grpc.StatusCode.PERMISSION_DENIED.value[0]),
-        denied_response=DeniedHttpResponse(
-            status=HttpStatus(code=reply.status),  # type: ignore[arg-type]  # enums are open, every status has a number
-            headers=string_options(reply.headers),
-            body=reply.body.decode("utf-8", "replace"),
-        ),
-        dynamic_metadata=_metadata(outcome, stamp),
+    denied = DeniedHttpResponse(
+        status=HttpStatus(code=reply.status),  # type: ignore[arg-type]  # enums are open, every status has a number
+        body=reply.body.decode("utf-8", "replace"),
     )
+    answer = CheckResponse(status=DENIED, denied_response=denied)
+    add_fields(answer.denied_response.headers, reply.headers)
+    _add_metadata(answer.dynamic_metadata, outcome, stamp)
+    return answer
 
 
-def _metadata(outcome: Outcome, stamp: dict[str, str]) -> Struct:
+def _add_metadata(metadata: Struct, outcome: Outcome, stamp: dict[str, str]) -> None:
     """For Envoy's own access log and for ext_proc: core.names.DECIDED_*."""
     consumer = outcome.consumer
     known = {
@@ -172,6 +170,6 @@ def _metadata(outcome: Outcome, stamp: dict[str, str]) -> Struct:
         DECIDED_SCOPES: " ".join(consumer.scopes) if consumer else "",
         DECIDED_VERSION: outcome.facts.get("version", ""),
     }
-    metadata = Struct()
-    metadata.update({key: value for key, value in known.items() if value})
-    return metadata
+    for key, value in known.items():
+        if value:
+            metadata.fields[key].string_value = value

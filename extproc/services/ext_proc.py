@@ -12,13 +12,13 @@ from typing import Final
 
 import grpc
 
-from extproc.core.chain import Outcome
 from extproc.core.decision import CONTINUE
 from extproc.core.errors import CouldNotDecide, ProtocolViolation
 from extproc.core.exchange import Exchange, ImmediateReply, Judge, State
 from extproc.core.gateway import Gateway, ServedRoute
 from extproc.core.message import Consumer, Request
 from extproc.core.names import CALL_ADDRESS, CALL_REVISION
+from extproc.core.outcome import Outcome
 from extproc.core.ports import Clock, Recorder
 from extproc.services import ext_proc_wire as wire
 from extproc.services.headers import call_metadata

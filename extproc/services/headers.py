@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from google.protobuf.wrappers_pb2 import BoolValue
@@ -11,14 +11,16 @@ from google.protobuf.wrappers_pb2 import BoolValue
 from extproc.core.headers import Headers
 from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HeaderValueOption
 
-OVERWRITE = HeaderValueOption.HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
+if TYPE_CHECKING:
+    from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
+
+OVERWRITE: Final = HeaderValueOption.HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
+REPLACING: Final = HeaderValueOption(append=BoolValue(value=False), append_action=OVERWRITE)
 
 
 def decode_headers(header_map: HeaderMap) -> Headers:
     """Envoy fills `raw_value`, older or foreign ones `value`; pseudo-headers are told apart elsewhere."""
-    return Headers(
-        tuple((item.key.lower(), text_of(item)) for item in header_map.headers if not item.key.startswith(":"))
-    )
+    return Headers(tuple([(item.key.lower(), text_of(item)) for item in header_map.headers if item.key[:1] != ":"]))
 
 
 def pseudo_header(header_map: HeaderMap, name: str) -> str:
@@ -35,15 +37,17 @@ def call_metadata(context: grpc.aio.ServicerContext[Any, Any], name: str) -> str
     return next((str(value) for key, value in context.invocation_metadata() or () if key == name), "")
 
 
-def string_options(fields: Iterable[tuple[str, str]]) -> list[HeaderValueOption]:
+def add_fields(options: RepeatedCompositeFieldContainer[HeaderValueOption], fields: Iterable[tuple[str, str]]) -> None:
     """For ext_authz, which reads `value`. Overwriting is said in both ways that Envoy has read over the years:
-    appending would join our identity header onto whatever the client sent."""
-    return [
-        HeaderValueOption(
-            header=HeaderValue(key=name, value=value), append=BoolValue(value=False), append_action=OVERWRITE
-        )
-        for name, value in fields
-    ]
+    appending would join our identity header onto whatever the client sent.
+
+    Made in place and from a copy: building the same messages from their parts takes three times as long.
+    """
+    for name, value in fields:
+        option = options.add()
+        option.CopyFrom(REPLACING)
+        header = option.header
+        header.key, header.value = name, value
 
 
 def raw_options(fields: Iterable[tuple[str, str]]) -> list[HeaderValueOption]:

@@ -13,13 +13,14 @@ from typing import Final
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
-from extproc.core.chain import Outcome, Step, note
+from extproc.core.chain import note
 from extproc.core.decision import CONTINUE, Decision, LocalReply
 from extproc.core.errors import CouldNotDecide, UnknownRoute
 from extproc.core.gateway import Gateway
 from extproc.core.limits import NANOSECONDS, Charge, Counter, CounterState, Hit, Limit, Per
 from extproc.core.message import Request
 from extproc.core.names import ADDRESS, CALL_ADDRESS, CALL_REQUEST_ID, DOMAIN, LIMIT, REVISION, ROUTE
+from extproc.core.outcome import Outcome, Step
 from extproc.core.ports import Clock, CounterStore, Recorder
 from extproc.core.rate_limit import rate_limit_headers, rate_limited
 from extproc.core.specs import LIMIT as LIMIT_KIND

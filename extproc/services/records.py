@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-from extproc.core.chain import Outcome, reached
+from extproc.core.chain import reached
 from extproc.core.decision import LocalReply, refusal
 from extproc.core.errors import CouldNotDecide, PolicyFailed
 from extproc.core.message import Request
+from extproc.core.outcome import Outcome
 from extproc.core.record import DecisionRecord, Result
 
 ALLOWED: Final = "allowed"

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from extproc.core.chain import Link, Outcome, PolicyChain, reached
+from extproc.core.chain import Link, PolicyChain, reached
 from extproc.core.decision import Continue, HeaderEdits, LocalReply, refusal
 from extproc.core.errors import CouldNotDecide, InvalidMutation, PolicyFailed, StoreUnavailable
 from extproc.core.message import Consumer, Response
+from extproc.core.outcome import Outcome
 from extproc.core.policy import Policy
 from extproc.testing import FakeClock
 from tests.core.examples import ACME, GET, OK, Appends, Raises, RaisesAtOnce, Says, sets

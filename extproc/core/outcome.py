@@ -1,0 +1,80 @@
+"""What the policies of a chain have said so far, merged: the later one wins where two name the same thing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from extproc.core.decision import NO_EDITS, Continue, Decision, HeaderEdits, LocalReply
+from extproc.core.message import Consumer
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one policy said, and how long it took (nanoseconds). None: it said nothing that may be acted on."""
+
+    policy: str
+    decision: Decision | None
+    duration: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The merged decision of a chain, with the way to it."""
+
+    decision: Decision
+    consumer: Consumer | None = None
+    steps: tuple[Step, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ended_by(self) -> str:
+        """The policy that refused or failed; empty where none did."""
+        return self.steps[-1].policy if self.steps and not isinstance(self.steps[-1].decision, Continue) else ""
+
+
+@dataclass(slots=True)
+class Merged:
+    """Changes as policies answer; an Outcome is made of it once, at the end of a chain."""
+
+    consumer: Consumer | None = None
+    request: HeaderEdits = NO_EDITS
+    response: HeaderEdits = NO_EDITS
+    body: bytes | None = None
+    upstream: str | None = None
+    reply: LocalReply | None = None
+    steps: list[Step] = field(default_factory=list)
+    facts: dict[str, str] = field(default_factory=dict)
+
+    def add(self, decision: Decision) -> None:
+        """Raises InvalidMutation where two sets of edits are too much together."""
+        if isinstance(decision, LocalReply):
+            self.reply = self._promised(decision)
+        else:
+            self._continue(decision)
+        if decision.facts:
+            self.facts.update(decision.facts)
+
+    def outcome(self) -> Outcome:
+        continued = Continue(self.request, self.response, self.body, None, self.upstream)
+        return Outcome(self.reply or continued, self.consumer, tuple(self.steps), self.facts)
+
+    def _continue(self, decision: Continue) -> None:
+        self.request = _then(self.request, decision.request)
+        self.response = _then(self.response, decision.response)
+        if decision.body is not None:
+            self.body = decision.body
+        self.upstream = decision.upstream or self.upstream
+        self.consumer = decision.consumer or self.consumer
+
+    def _promised(self, reply: LocalReply) -> LocalReply:
+        """A refusal by a later policy still tells what the earlier ones promised the client: RateLimit, for one."""
+        named = {name for name, _ in reply.headers}
+        promised = tuple((name, value) for name, value in self.response.set if name not in named)
+        return replace(reply, headers=reply.headers + promised) if promised else reply
+
+
+def _then(earlier: HeaderEdits, later: HeaderEdits) -> HeaderEdits:
+    if later is NO_EDITS:
+        return earlier
+    return later if earlier is NO_EDITS else earlier.then(later)
