@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from extproc.core.policy import Authenticator, Context, Phase, Policy
     from extproc.core.ports import Clock, CounterStore, Expression, KeySet, KeyStore, Ports, VerificationKey
     from extproc.core.rate_limit import rate_limit_headers, rate_limited
-    from extproc.core.specs import ChooseSpec, LimitSpec
+    from extproc.core.specs import ChooseSpec, LimitSpec, Version
     from extproc.core.strict_json import loads_strictly
     from extproc.core.variables import variables
 
@@ -57,7 +57,7 @@ HOMES = {
     "extproc.core.policy": ("Authenticator", "Context", "Phase", "Policy"),
     "extproc.core.ports": ("Clock", "CounterStore", "Expression", "KeySet", "KeyStore", "Ports", "VerificationKey"),
     "extproc.core.rate_limit": ("rate_limit_headers", "rate_limited"),
-    "extproc.core.specs": ("ChooseSpec", "LimitSpec"),
+    "extproc.core.specs": ("ChooseSpec", "LimitSpec", "Version"),
     "extproc.core.strict_json": ("loads_strictly",),
     "extproc.core.variables": ("variables",),
 }
@@ -68,7 +68,7 @@ __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
     "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision", "Duration", "EditableHeader",
     "Expression", "File", "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "KeySet", "KeyStore",
     "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Per", "Phase", "Policy", "Ports",
-    "Request", "Response", "Settings", "Size", "VerificationKey", "address_subject", "choose", "digest",
+    "Request", "Response", "Settings", "Size", "VerificationKey", "Version", "address_subject", "choose", "digest",
     "is_well_formed", "loads_strictly", "rate_limit_headers", "rate_limited", "refusal", "variables",
 ]  # fmt: skip
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Final, TextIO
 
-WAITING: Final = 10_000  # lines; more are dropped, and counted
+WAITING: Final = 10_000  # lines, those under way included; more are dropped, and counted
+BATCH: Final = 1_000
+LINGER: Final = 0.05  # seconds in which lines gather: waking a thread for each would cost more than writing it
 CLOSE_TIMEOUT: Final = 1.0
 
 
@@ -19,37 +21,55 @@ class BackgroundStream:
         """`on_drop` is called for each line that is lost, in the thread that loses it."""
         self._stream = stream
         self._on_drop = on_drop
-        self._lines: queue.Queue[str | None] = queue.Queue(WAITING)
+        self._lines: deque[str] = deque()
         self._dropped = 0
+        self._some = threading.Event()
+        self._closing = threading.Event()
         # A daemon: a write that never returns must not keep the process alive.
         self._thread = threading.Thread(target=self._drain, name="decision-log", daemon=True)
         self._thread.start()
 
     def write(self, text: str) -> int:
-        try:
-            self._lines.put_nowait(text)
-        except queue.Full:
-            self._dropped += 1
-            self._on_drop()
+        if len(self._lines) < WAITING:
+            self._lines.append(text)
+        else:
+            self._lost(1)
+        if not self._some.is_set():
+            self._some.set()
         return len(text)
 
     def flush(self) -> None:
-        """Each line is flushed where it is written."""
+        """Lines are flushed where they are written."""
 
     def close(self) -> None:
         """Write what is waiting, as far as that goes in a second."""
-        with contextlib.suppress(queue.Full):
-            self._lines.put_nowait(None)
+        self._closing.set()
+        self._some.set()
         self._thread.join(CLOSE_TIMEOUT)
 
     def _drain(self) -> None:
-        while (text := self._lines.get()) is not None:
-            dropped, self._dropped = self._dropped, 0
-            try:
-                if dropped:
-                    self._stream.write(f'{{"event": "dropped", "lines": {dropped}}}\n')
-                self._stream.write(text)
-                self._stream.flush()
-            except (OSError, ValueError):  # nobody reads any more
-                self._dropped += dropped + 1
-                self._on_drop()
+        while not self._closing.is_set() or self._lines:
+            self._some.wait()
+            self._closing.wait(LINGER)
+            self._some.clear()
+            while self._lines:
+                self._write_some()
+
+    def _write_some(self) -> None:
+        """Lines leave the queue when they are written, so that its bound is the bound."""
+        lines = list(islice(self._lines, BATCH))
+        dropped, self._dropped = self._dropped, 0
+        told = [f'{{"event": "dropped", "lines": {dropped}}}\n'] if dropped else []
+        try:
+            self._stream.write("".join(told + lines))
+            self._stream.flush()
+        except (OSError, ValueError):  # nobody reads any more
+            self._dropped += dropped
+            self._lost(len(lines))
+        for _ in lines:
+            self._lines.popleft()
+
+    def _lost(self, lines: int) -> None:
+        self._dropped += lines
+        for _ in range(lines):
+            self._on_drop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -13,6 +14,7 @@ from extproc.core.message import Consumer, Request
 from extproc.core.policy import Authenticator, Context, Policy
 
 LONGEST_ID: Final = 256  # names are kept in counters and written into every record
+SEEN_TOGETHER: Final = 256  # combinations of credential headers; a gateway has a few
 UNAUTHORIZED: Final = HTTPStatus.UNAUTHORIZED.value
 
 
@@ -31,8 +33,7 @@ class Authentication(Policy):
         presented = [method for method in self.methods if method.presents(request)]
         if not presented:
             return self._unauthorized("no_credentials", "this route needs a credential")
-        read = {tuple(method.credential_headers) for method in presented}
-        if len(read) > 1 or any(header in request.headers for header in self.foreign):
+        if _read_apart(presented) or any(header in request.headers for header in self.foreign):
             return self._unauthorized("several_credentials", "send one credential, not several")
         return await self._asked(presented, request)
 
@@ -42,7 +43,7 @@ class Authentication(Policy):
         for method in presented:
             answer = _checked(method, await method.authenticate(request))
             if isinstance(answer, Consumer):
-                return Continue(consumer=answer, request=HeaderEdits(remove=self._credentials(request)))
+                return Continue(consumer=answer, request=_removal(self._credentials(request)))
             refused.append(answer)
         first = refused[0]
         return replace(first, headers=first.headers + self._challenges()) if first.status == UNAUTHORIZED else first
@@ -62,6 +63,16 @@ class Authentication(Policy):
         return (("www-authenticate", ", ".join(challenges)),) if challenges else ()
 
 
+def _read_apart(presented: Sequence[Authenticator]) -> bool:
+    """Whether two of them read different headers."""
+    return len(presented) > 1 and len({tuple(method.credential_headers) for method in presented}) > 1
+
+
+@functools.lru_cache(SEEN_TOGETHER)
+def _removal(headers: tuple[str, ...]) -> HeaderEdits:
+    return HeaderEdits(remove=headers)
+
+
 def _checked(method: Authenticator, answer: Consumer | LocalReply) -> Consumer | LocalReply:
     if isinstance(answer, LocalReply):
         return answer
@@ -71,4 +82,4 @@ def _checked(method: Authenticator, answer: Consumer | LocalReply) -> Consumer |
         raise PolicyFailed(f"authentication {method.name!r} answered a consumer without an id")
     if len(answer.id) > LONGEST_ID or len(answer.tier or "") > LONGEST_ID:
         return refusal(UNAUTHORIZED, "unacceptable_consumer", "the caller's name or tier is too long")
-    return replace(answer, method=method.name)
+    return Consumer(answer.id, answer.tier, answer.scopes, answer.claims, method.name)

@@ -39,32 +39,34 @@ class HeaderEdits:
     def __post_init__(self) -> None:
         if not self:
             return
-        for name, value in self.set:
+        named = [name for name, _ in self.set] + list(self.remove)
+        for name in named:
             _check_settable(name)
+        for name, value in self.set:
             if not is_field_value(value):
                 raise InvalidMutation(f"the value for header {name!r} has a control character")
-        for name in self.remove:
-            _check_settable(name)
-        named = [name for name, _ in self.set] + list(self.remove)
         if len(set(named)) != len(named):
             # Envoy's filters do not agree on which of two edits of one field comes last.
             raise InvalidMutation("one header is edited twice")
+        self._check_size()
+
+    def _check_size(self) -> None:
         if len(self.set) > MAX_HEADERS:
             raise InvalidMutation(f"{len(self.set)} headers to set, at most {MAX_HEADERS}")
-        if sum(len(name) + len(value) for name, value in self.set) > MAX_HEADER_BYTES:
+        if sum([len(name) + len(value) for name, value in self.set]) > MAX_HEADER_BYTES:
             raise InvalidMutation(f"more than {MAX_HEADER_BYTES} bytes of headers to set")
 
     def then(self, later: HeaderEdits) -> HeaderEdits:
-        """Both, the later one winning where they name the same field."""
+        """Both, the later one winning where they name the same field. Raises InvalidMutation where that is too much."""
         if not later:
             return self
         if not self:
             return later
-        named = {name for name, _ in later.set} | set(later.remove)
-        kept = tuple((name, value) for name, value in self.set if name not in named)
         set_later = {name for name, _ in later.set}
-        removed = tuple(name for name in self.remove if name not in set_later)
-        return HeaderEdits(kept + later.set, removed + tuple(n for n in later.remove if n not in removed))
+        named = set_later.union(later.remove)
+        kept = tuple([field for field in self.set if field[0] not in named])
+        removed = tuple([name for name in self.remove if name not in set_later])
+        return _joined(kept + later.set, removed + tuple([name for name in later.remove if name not in removed]))
 
     def __bool__(self) -> bool:
         return bool(self.set or self.remove)
@@ -76,6 +78,15 @@ def _check_settable(name: str) -> None:
         raise InvalidMutation(f"{name!r} is not a lower-case header name")
     if name in UNSETTABLE or name.startswith("x-envoy-") or is_owned(name):
         raise InvalidMutation(f"a policy may not touch the header {name!r}")
+
+
+def _joined(fields: tuple[tuple[str, str], ...], removed: tuple[str, ...]) -> HeaderEdits:
+    """Of edits that are good each: what could still be wrong is how much they are together."""
+    joined = object.__new__(HeaderEdits)
+    object.__setattr__(joined, "set", fields)
+    object.__setattr__(joined, "remove", removed)
+    joined._check_size()
+    return joined
 
 
 NO_EDITS = HeaderEdits()

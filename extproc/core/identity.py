@@ -5,7 +5,14 @@ from __future__ import annotations
 from extproc.core.errors import InvalidMutation
 from extproc.core.headers import Headers, is_field_value
 from extproc.core.message import Consumer
-from extproc.core.names import CLUSTER_HEADER, CONSUMER_ID, CONSUMER_SCOPES, CONSUMER_TIER, is_owned, upstream_cluster
+from extproc.core.names import (
+    CLUSTER_HEADER,
+    CONSUMER_ID,
+    CONSUMER_SCOPES,
+    CONSUMER_TIER,
+    OWNED_PREFIXES,
+    upstream_cluster,
+)
 
 
 def identity_headers(consumer: Consumer | None) -> tuple[tuple[str, str], ...]:
@@ -34,5 +41,8 @@ def forged_headers(seen: Headers, granted: tuple[tuple[str, str], ...]) -> tuple
 
     The generated Envoy strips them before anything runs; an Envoy that somebody else configured does not.
     """
+    forged = [name for name, _ in seen if name.startswith(OWNED_PREFIXES)]
+    if not forged:
+        return ()
     ours = {name for name, _ in granted}
-    return tuple(dict.fromkeys(name for name, _ in seen if is_owned(name) and name not in ours))
+    return tuple(dict.fromkeys(name for name in forged if name not in ours))

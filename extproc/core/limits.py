@@ -3,6 +3,8 @@
 A *limit* is what the operator wrote; a *counter* is a limit with its descriptor filled in: the thing that has a value.
 The arithmetic is GCRA (ITU-T I.371's virtual scheduling) in whole nanoseconds: one number a counter, exact, and at most
 burst + rate x t admitted in any window of length t.
+
+What is made anew for every request is a NamedTuple: a frozen dataclass takes three times as long to make.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 NANOSECONDS = 1_000_000_000
 IPV6_SITE_PREFIX = 64  # one customer's IPv6 network: a limit per /128 is no limit
@@ -56,8 +59,7 @@ class Limit:
         return max(self.burst, self.window * self.count // self.period)
 
 
-@dataclass(frozen=True, slots=True)
-class Counter:
+class Counter(NamedTuple):
     """A limit and the parts that identify whom it counts. Equality is by parts, so no separator can be forged."""
 
     limit: Limit
@@ -69,8 +71,7 @@ class Counter:
         return (self.limit.scope, self.limit.name, self.limit.per.value, *self.subject)
 
 
-@dataclass(frozen=True, slots=True)
-class CounterState:
+class CounterState(NamedTuple):
     """One counter after a judgement. Times are in nanoseconds from now."""
 
     counter: Counter
@@ -96,8 +97,7 @@ class Hit:
     count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """All counters that one call judges, together: when one refuses, none is charged.
 
     `key` makes the charge idempotent (a gRPC retry brings the same one); None is never idempotent.
@@ -113,12 +113,13 @@ def judge(hit: Hit, due: int, now: int) -> tuple[CounterState, int]:
     Returns the state and the new `due`, which the caller stores only if every counter of the charge allows.
     """
     limit = hit.counter.limit
+    interval = limit.interval
     start = max(due, now)
-    horizon = now + limit.burst * limit.interval
-    asked = start + max(hit.count, 1) * limit.interval
+    horizon = now + limit.burst * interval
+    asked = start + max(hit.count, 1) * interval
     allowed = asked <= horizon
-    after = start + hit.count * limit.interval if allowed else start
-    remaining = max(0, (horizon - after) // limit.interval)
+    after = start + hit.count * interval if allowed else start
+    remaining = max(0, (horizon - after) // interval)
     retry_after = 0 if allowed else asked - horizon
     return CounterState(hit.counter, allowed, remaining, after - now, retry_after), after
 

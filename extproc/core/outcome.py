@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from extproc.core.decision import NO_EDITS, Continue, Decision, HeaderEdits, LocalReply
 from extproc.core.message import Consumer
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What one policy said, and how long it took (nanoseconds). None: it said nothing that may be acted on."""
 
     policy: str

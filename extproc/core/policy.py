@@ -7,9 +7,8 @@ built-in kinds use this surface and nothing more.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from extproc.core.decision import CONTINUE, Decision, LocalReply
 from extproc.core.message import Consumer, Request, Response
@@ -24,8 +23,7 @@ class Phase(Enum):
     RESPONSE_BODY = "response_body"
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What is known beside the message itself."""
 
     route: str

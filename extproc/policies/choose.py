@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,13 +18,17 @@ from extproc import (
     Policy,
     Ports,
     Request,
+    Version,
     choose,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Choose(Policy):
+    """`decisions` has one for each version, made once."""
+
     spec: ChooseSpec
+    decisions: Mapping[str, Continue]
 
     name: ClassVar[str] = "choose"
     Settings: ClassVar[type[ChooseSpec]] = ChooseSpec
@@ -31,12 +36,11 @@ class Choose(Policy):
 
     @staticmethod
     def build(settings: ChooseSpec, ports: Ports) -> Policy:
-        return Choose(settings)
+        return Choose(settings, {version.name: _chosen(version) for version in settings.versions})
 
     async def on_request(self, request: Request, context: Context) -> Decision:
         version = choose(self.spec.model, self.spec.versions, self._subject(request, context))
-        answered = HeaderEdits(set=((MODEL_VERSION, version.name),))
-        return Continue(response=answered, upstream=version.upstream, facts={"version": version.name})
+        return self.decisions[version.name]
 
     def _subject(self, request: Request, context: Context) -> str:
         """What the choice sticks to. Envoy's stream id is random, and so is a choice that sticks to it."""
@@ -48,3 +52,8 @@ class Choose(Policy):
         if context.consumer is None:
             raise CouldNotDecide("sticky by consumer, and nobody is known to be asking")
         return context.consumer.id
+
+
+def _chosen(version: Version) -> Continue:
+    answered = HeaderEdits(set=((MODEL_VERSION, version.name),))
+    return Continue(response=answered, upstream=version.upstream, facts={"version": version.name})

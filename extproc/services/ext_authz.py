@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
@@ -56,8 +55,7 @@ class ExtAuthz:
         self, call: CheckRequest, context: grpc.aio.ServicerContext[CheckRequest, CheckResponse]
     ) -> CheckResponse:
         started = self._clock.monotonic()
-        request = decode(call)
-        request = replace(request, address=call_metadata(context, CALL_ADDRESS) or request.address)
+        request = decode(call, call_metadata(context, CALL_ADDRESS))
         route = call.attributes.context_extensions.get(ROUTE, "")
         revision = call.attributes.context_extensions.get(REVISION, "")
         try:
@@ -92,7 +90,8 @@ class ExtAuthz:
         return grpc.method_handlers_generic_handler(SERVICE, {"Check": method})
 
 
-def decode(call: CheckRequest) -> Request:
+def decode(call: CheckRequest, address: str = "") -> Request:
+    """`address` is the client's as the generated filter knows it, empty where another Envoy calls."""
     attributes = call.attributes
     http = attributes.request.http
     # With encode_raw_headers `headers` is empty; an Envoy that somebody else configured may send it instead.
@@ -105,7 +104,7 @@ def decode(call: CheckRequest) -> Request:
         host=http.host,
         scheme=http.scheme,
         headers=headers,
-        address=attributes.source.address.socket_address.address,
+        address=address or attributes.source.address.socket_address.address,
         id=headers.get(REQUEST_ID) or "",
         stream=http.id,
     )

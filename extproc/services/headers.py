@@ -34,7 +34,10 @@ def text_of(item: HeaderValue) -> str:
 
 def call_metadata(context: grpc.aio.ServicerContext[Any, Any], name: str) -> str:
     """What the generated filters say beside their message (core.names.CALL_*); empty where another Envoy calls."""
-    return next((str(value) for key, value in context.invocation_metadata() or () if key == name), "")
+    for key, value in context.invocation_metadata() or ():
+        if key == name:
+            return str(value)
+    return ""
 
 
 def add_fields(options: RepeatedCompositeFieldContainer[HeaderValueOption], fields: Iterable[tuple[str, str]]) -> None:

@@ -13,6 +13,7 @@ from extproc.core.limits import NANOSECONDS, Charge, CounterState, Hit, judge
 from extproc.core.ports import Clock
 
 Key = tuple[str, ...]
+Answered = tuple[tuple[Hit, ...], tuple[CounterState, ...]]
 
 CAPACITY: Final = 1_000_000
 SWEEP_PER_HIT: Final = 4  # more than most hits can add, so that a full sweep is rare
@@ -27,8 +28,8 @@ class MemoryCounters:
         self._clock = clock
         self.capacity = capacity
         self._due: OrderedDict[Key, int] = OrderedDict()
-        # By the whole charge: two policies that charge for one stream ask about different counters.
-        self._answered: OrderedDict[Charge, tuple[int, tuple[CounterState, ...]]] = OrderedDict()
+        # By the charge's key; two policies that charge for one stream ask about different counters, and are told apart.
+        self._answered: OrderedDict[str, tuple[int, list[Answered]]] = OrderedDict()
         self._swept = 0
 
     def __len__(self) -> int:
@@ -36,26 +37,33 @@ class MemoryCounters:
 
     async def hit(self, charge: Charge) -> tuple[CounterState, ...]:
         now = self._clock.monotonic()
-        if charge.key is not None and charge in self._answered:
-            return self._answered[charge][1]
+        known = self._known(charge)
+        if known is not None:
+            return known
         states, due = self._judge(charge, now)
-        if all(state.allowed for state in states):
+        if due:
             self._store(due, now)
         if charge.key is not None:
-            self._remember(charge, states, now)
+            self._remember(charge.key, (charge.hits, states), now)
         return states
+
+    def _known(self, charge: Charge) -> tuple[CounterState, ...] | None:
+        answered = self._answered.get(charge.key) if charge.key is not None else None
+        return next((states for hits, states in answered[1] if hits == charge.hits), None) if answered else None
 
     def _judge(self, charge: Charge, now: int) -> tuple[tuple[CounterState, ...], dict[Key, int]]:
         """The states, and when each charged counter would be due: one that is hit twice is judged twice in turn."""
         states: list[CounterState] = []
         due: dict[Key, int] = {}
+        refused = False
         for hit in charge.hits:
             key = hit.counter.key
-            state, after = judge(hit, due.get(key, self._due.get(key, now)), now)
+            state, after = judge(hit, due[key] if key in due else self._due.get(key, now), now)
             states.append(state)
+            refused = refused or not state.allowed
             if hit.count:
                 due[key] = after
-        if not all(state.allowed for state in states):
+        if refused:
             # Nothing will be charged, so what is left is told as it stays.
             return tuple(self._uncharged(state, now) for state in states), {}
         return tuple(states), due
@@ -76,6 +84,9 @@ class MemoryCounters:
         self._due.update(charged)
 
     def _has_room(self, charged: dict[Key, int]) -> bool:
+        """A look at the number alone is enough, but in a store that is nearly full."""
+        if len(self._due) + len(charged) <= self.capacity:
+            return True
         return len(self._due) + sum(key not in self._due for key in charged) <= self.capacity
 
     def _forget(self, now: int, most: int) -> None:
@@ -93,7 +104,7 @@ class MemoryCounters:
         for key in [key for key, due in self._due.items() if due <= now]:
             del self._due[key]
 
-    def _remember(self, charge: Charge, states: tuple[CounterState, ...], now: int) -> None:
-        self._answered[charge] = (now, states)
+    def _remember(self, key: str, answered: Answered, now: int) -> None:
+        self._answered.setdefault(key, (now, []))[1].append(answered)
         while len(self._answered) > REMEMBERED or next(iter(self._answered.values()))[0] < now - REMEMBER_FOR:
             self._answered.popitem(last=False)

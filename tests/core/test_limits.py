@@ -64,7 +64,7 @@ def test_whole_seconds_are_rounded_up_and_a_retry_is_never_at_once(nanoseconds: 
 
 def test_looking_charges_nothing_and_says_whether_one_more_would_pass() -> None:
     bucket = Bucket(limit(burst=1))
-    assert bucket.hit(NOW, count=0) == replace(bucket.hit(NOW, count=0), allowed=True, remaining=1, reset=0)
+    assert bucket.hit(NOW, count=0) == bucket.hit(NOW, count=0)._replace(allowed=True, remaining=1, reset=0)
     bucket.hit(NOW)
     looked = bucket.hit(NOW, count=0)
     assert (looked.allowed, looked.remaining, looked.retry_after) == (False, 0, 12 * SECOND)
