@@ -9,5 +9,4 @@ class SystemClock:
     def now(self) -> float:
         return time.time()  # noqa: TID251 - the one owner
 
-    def monotonic(self) -> int:
-        return time.monotonic_ns()
+    monotonic = staticmethod(time.monotonic_ns)  # asked a dozen times for each request

@@ -40,17 +40,27 @@ class CelExpression:
     reads: tuple[str, ...] = tuple(TYPES)
 
     def value(self, variables: Mapping[str, object]) -> object:
-        try:
-            result = self.compiled.eval(data={name: variables[name] for name in self.reads if name in variables})
-        except RuntimeError:
-            raise ExpressionFailed(f"{self.text!r}: a value is not Unicode") from None
+        result = self._result(variables)
         if result.type() == cel.Type.ERROR:
             # The code alone: the rest of the runtime's sentence may quote what the client sent.
             raise ExpressionFailed(f"{self.text!r}: {str(result.value()).partition(':')[0]}")
         return _plain(result)
 
     def holds(self, variables: Mapping[str, object]) -> bool:
-        return self.value(variables) is True
+        # The value of an error is a text, and so never true: only where it does not hold is the rest worth asking.
+        return self._result(variables).value() is True or self.value(variables) is True
+
+    def _result(self, variables: Mapping[str, object]) -> cel.Value:
+        try:
+            return self.compiled.eval(data=self._data(variables))
+        except RuntimeError:
+            raise ExpressionFailed(f"{self.text!r}: a value is not Unicode") from None
+
+    def _data(self, variables: Mapping[str, object]) -> dict[str, object]:
+        try:
+            return {name: variables[name] for name in self.reads}
+        except KeyError:  # one that has no value yet: the expression fails where it needs it
+            return {name: variables[name] for name in self.reads if name in variables}
 
 
 def compile_expression(text: str) -> CelExpression:

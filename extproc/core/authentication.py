@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final
 
@@ -28,6 +28,11 @@ class Authentication(Policy):
 
     methods: Sequence[Authenticator]
     foreign: tuple[str, ...] = ()
+    _read: tuple[str, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        named = dict.fromkeys(header for method in self.methods for header in method.credential_headers)
+        object.__setattr__(self, "_read", tuple(named))
 
     async def on_request(self, request: Request, context: Context) -> Decision:
         presented = [method for method in self.methods if method.presents(request)]
@@ -49,8 +54,7 @@ class Authentication(Policy):
         return replace(first, headers=first.headers + self._challenges()) if first.status == UNAUTHORIZED else first
 
     def _credentials(self, request: Request) -> tuple[str, ...]:
-        named = dict.fromkeys(header for method in self.methods for header in method.credential_headers)
-        return tuple(header for header in named if header in request.headers)
+        return tuple([header for header in self._read if header in request.headers])
 
     def _unauthorized(self, reason: str, detail: str) -> LocalReply:
         reply = refusal(UNAUTHORIZED, reason, detail)

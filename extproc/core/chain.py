@@ -81,8 +81,9 @@ class PolicyChain:
 
     async def _run(self, links: Sequence[Link], ask: Ask, merged: Merged) -> Outcome:
         monotonic = self.clock.monotonic
+        now = monotonic()
         for link in links:
-            started = monotonic()
+            started = now
             try:
                 decision = await _answer(link, ask, merged)
                 self._check(link, decision)
@@ -91,7 +92,8 @@ class PolicyChain:
                 merged.steps.append(Step(link.name, None, monotonic() - started))
                 note(error, merged.outcome())
                 raise
-            merged.steps.append(Step(link.name, decision, monotonic() - started))
+            now = monotonic()
+            merged.steps.append(Step(link.name, decision, now - started))
             if merged.reply is not None:
                 break
         return merged.outcome()

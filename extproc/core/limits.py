@@ -10,7 +10,7 @@ What is made anew for every request is a NamedTuple: a frozen dataclass takes th
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
@@ -31,6 +31,11 @@ class Limit:
     """At most `count` per `period` seconds, `burst` of them at once. `scope` tells limits of one name apart.
 
     A tier's limit has the scope `tier/NAME` and so spans every route; a route's own has `route/NAME`.
+
+    What follows from these is worked out once. `interval` are the nanoseconds between two requests at the limit's rate,
+    rounded up: never more than the operator wrote. `window` are the whole seconds in which an empty burst fills again:
+    the `w` of a RateLimit-Policy; of the rate as it is written, for the nanoseconds that `interval` rounds up must not
+    make 3/s a window of 2 s. `quota` is what that window admits at most at a steady rate: its `q`.
     """
 
     name: str
@@ -39,24 +44,17 @@ class Limit:
     count: int
     period: int
     burst: int
+    interval: int = field(init=False, repr=False, compare=False)
+    window: int = field(init=False, repr=False, compare=False)
+    quota: int = field(init=False, repr=False, compare=False)
+    key: tuple[str, str, str] = field(init=False, repr=False, compare=False)  # how its counters' keys begin
 
-    @property
-    def interval(self) -> int:
-        """Nanoseconds between two requests at the limit's rate, rounded up: never more than the operator wrote."""
-        return -(-self.period * NANOSECONDS // self.count)
-
-    @property
-    def window(self) -> int:
-        """Whole seconds in which an empty burst fills again: the `w` of a RateLimit-Policy.
-
-        Of the rate as it is written: the nanoseconds that `interval` rounds up must not make 3/s a window of 2 s.
-        """
-        return max(1, -(-self.burst * self.period // self.count))
-
-    @property
-    def quota(self) -> int:
-        """What that window admits at most at a steady rate: the `q` of a RateLimit-Policy."""
-        return max(self.burst, self.window * self.count // self.period)
+    def __post_init__(self) -> None:
+        window = max(1, -(-self.burst * self.period // self.count))
+        object.__setattr__(self, "interval", -(-self.period * NANOSECONDS // self.count))
+        object.__setattr__(self, "window", window)
+        object.__setattr__(self, "quota", max(self.burst, window * self.count // self.period))
+        object.__setattr__(self, "key", (self.scope, self.name, self.per.value))
 
 
 class Counter(NamedTuple):
@@ -68,7 +66,7 @@ class Counter(NamedTuple):
     @property
     def key(self) -> tuple[str, ...]:
         """Who is counted, whatever the rate: an edited rate keeps the counter."""
-        return (self.limit.scope, self.limit.name, self.limit.per.value, *self.subject)
+        return self.limit.key + self.subject
 
 
 class CounterState(NamedTuple):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+NO_FACTS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Result(Enum):
@@ -15,8 +18,7 @@ class Result(Enum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionRecord:
+class DecisionRecord(NamedTuple):
     """`policy` is the one that refused or failed; empty for an allow, and where none did: an unknown route, for one.
 
     `duration` and the steps' times are in nanoseconds; `status` is what the client gets, 0 where the upstream says.
@@ -39,5 +41,5 @@ class DecisionRecord:
     status: int = 0
     duration: int = 0
     detail: str = ""
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = NO_FACTS
     steps: tuple[tuple[str, int], ...] = ()

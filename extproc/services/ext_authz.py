@@ -161,14 +161,15 @@ def deny(reply: LocalReply, outcome: Outcome, stamp: dict[str, str]) -> CheckRes
 def _add_metadata(metadata: Struct, outcome: Outcome, stamp: dict[str, str]) -> None:
     """For Envoy's own access log and for ext_proc: core.names.DECIDED_*."""
     consumer = outcome.consumer
-    known = {
-        **stamp,
+    found = {
         DECIDED_REASON: outcome.decision.reason if isinstance(outcome.decision, LocalReply) else ALLOWED,
         DECIDED_CONSUMER: consumer.id if consumer else "",
         DECIDED_TIER: (consumer.tier or "") if consumer else "",
         DECIDED_SCOPES: " ".join(consumer.scopes) if consumer else "",
         DECIDED_VERSION: outcome.facts.get("version", ""),
     }
-    for key, value in known.items():
-        if value:
-            metadata.fields[key].string_value = value
+    fields = metadata.fields
+    for known in (stamp, found):
+        for key, value in known.items():
+            if value:
+                fields[key].string_value = value

@@ -20,7 +20,10 @@ REPLACING: Final = HeaderValueOption(append=BoolValue(value=False), append_actio
 
 def decode_headers(header_map: HeaderMap) -> Headers:
     """Envoy fills `raw_value`, older or foreign ones `value`; pseudo-headers are told apart elsewhere."""
-    return Headers(tuple([(item.key.lower(), text_of(item)) for item in header_map.headers if item.key[:1] != ":"]))
+    # Reading a field of a message makes a new text each time: once each.
+    return Headers(
+        tuple([(key.lower(), text_of(item)) for item in header_map.headers if not (key := item.key).startswith(":")])
+    )
 
 
 def pseudo_header(header_map: HeaderMap, name: str) -> str:

@@ -16,7 +16,6 @@ Key = tuple[str, ...]
 Answered = tuple[tuple[Hit, ...], tuple[CounterState, ...]]
 
 CAPACITY: Final = 1_000_000
-SWEEP_PER_HIT: Final = 4  # more than most hits can add, so that a full sweep is rare
 REMEMBERED: Final = 10_000
 REMEMBER_FOR: Final = 5 * NANOSECONDS  # longer than any retry of one call can take
 
@@ -75,7 +74,7 @@ class MemoryCounters:
 
     def _store(self, charged: dict[Key, int], now: int) -> None:
         """All or nothing: a store without room for every counter charges none."""
-        self._forget(now, SWEEP_PER_HIT)
+        self._forget(now, len(charged) + 2)  # more than it adds, so that a full sweep is rare
         if not self._has_room(charged):
             self._sweep(now)
         if not self._has_room(charged):
