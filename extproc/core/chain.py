@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from extproc.core.decision import Continue, Decision, LocalReply
+from extproc.core.decision import CONTINUE, Continue, Decision, LocalReply
 from extproc.core.errors import CouldNotDecide, InvalidMutation, PolicyFailed
 from extproc.core.message import Consumer, Request, Response
 from extproc.core.outcome import Merged, Outcome, Step
@@ -38,7 +38,6 @@ def reached(error: BaseException) -> Outcome | None:
 
 
 _SO_FAR: Final = "extproc_so_far"
-_DECISIONS: Final = (Continue, LocalReply)
 Ask = Callable[[Link, Merged], Awaitable[Decision]]
 
 
@@ -85,13 +84,17 @@ class PolicyChain:
         for link in links:
             started = now
             try:
-                decision = await _answer(link, ask, merged)
-                self._check(link, decision)
-                merged.add(decision)
+                decision = await ask(link, merged)  # the call may raise, where a policy's method is no coroutine
+                if decision is not CONTINUE:
+                    self._check(link, decision)
+                    merged.add(decision)
             except BaseException as error:  # a cancelled call is to tell which policy it waited for, too
                 merged.steps.append(Step(link.name, None, monotonic() - started))
-                note(error, merged.outcome())
-                raise
+                failed = _failed(link, error)
+                note(failed, merged.outcome())
+                if failed is error:
+                    raise
+                raise failed from error
             now = monotonic()
             merged.steps.append(Step(link.name, decision, now - started))
             if merged.reply is not None:
@@ -99,8 +102,10 @@ class PolicyChain:
         return merged.outcome()
 
     def _check(self, link: Link, decision: Decision) -> None:
-        if not isinstance(decision, Continue):
+        if isinstance(decision, LocalReply):
             return
+        if not isinstance(decision, Continue):
+            raise PolicyFailed(f"policy {link.name!r} answered {type(decision).__name__}, not a decision")
         if decision.consumer is not None and not link.authenticates:
             raise InvalidMutation(f"policy {link.name!r} may not name the consumer")
         if decision.upstream is not None and decision.upstream not in self.upstreams:
@@ -112,13 +117,8 @@ class PolicyChain:
             raise InvalidMutation(f"policy {link.name!r} edits {min(edited & self.matched)!r}, which routes match on")
 
 
-async def _answer(link: Link, ask: Ask, so_far: Merged) -> Decision:
-    try:
-        decision = await ask(link, so_far)  # the call itself may raise, where a policy's method is no coroutine
-    except CouldNotDecide:
-        raise
-    except (Exception, SystemExit) as error:  # whatever a policy raises is a deny, and never ends the process
-        raise PolicyFailed(f"policy {link.name!r} raised {type(error).__name__}") from error
-    if not isinstance(decision, _DECISIONS):
-        raise PolicyFailed(f"policy {link.name!r} answered {type(decision).__name__}, not a decision")
-    return decision
+def _failed(link: Link, error: BaseException) -> BaseException:
+    """Whatever a policy raises is a deny, and never ends the process; a cancelled call stays one."""
+    if isinstance(error, CouldNotDecide) or not isinstance(error, Exception | SystemExit):
+        return error
+    return PolicyFailed(f"policy {link.name!r} raised {type(error).__name__}")

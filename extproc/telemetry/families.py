@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from extproc.telemetry.timings import Timings
+
 # A decision in memory takes tens of microseconds; one that waits for a store ends at Envoy's deadline.
 DECIDING: Final = (
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
@@ -40,17 +42,17 @@ class Families:
             ("service", "route", "policy", "decision", "reason"),
             registry=registry,
         )
-        self.decision_duration = Histogram(
+        self.decision_duration = Timings(
             "extproc_decision_duration_seconds",
             "From the arrival of Envoy's call in the sidecar to the answer, for one decision.",
-            ("service",),
+            "service",
             registry=registry,
             buckets=DECIDING,
         )
-        self.policy_duration = Histogram(
+        self.policy_duration = Timings(
             "extproc_policy_duration_seconds",
             "How long one policy took to judge, or to fail.",
-            ("policy",),
+            "policy",
             registry=registry,
             buckets=DECIDING,
         )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
 from extproc.core.gateway import Gateway
-from extproc.core.limits import NANOSECONDS
 from extproc.core.record import DecisionRecord
 from extproc.telemetry.exposition import exposition
 from extproc.telemetry.families import Families
 from extproc.telemetry.labels import Labels
+from extproc.telemetry.timings import Timing
 
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"
@@ -26,8 +26,8 @@ class Metrics:
         self._families = families = Families()
         self._labels = Labels()
         self._decisions: dict[Decided, Counter] = {}
-        self._services: dict[str, Histogram] = {}
-        self._policies: dict[str, Histogram] = {}
+        self._services: dict[str, Timing] = {}
+        self._policies: dict[str, Timing] = {}
         self._operations: dict[tuple[str, str], Counter] = {}
         # From the start, so that the first failure is an increase and no new series.
         self._reloads = {result: families.config_reloads.labels(result) for result in (SUCCESS, FAILURE)}
@@ -52,9 +52,9 @@ class Metrics:
     def record(self, record: DecisionRecord) -> None:
         decided = (record.service, record.route, record.policy, record.result.value, record.reason)
         (self._decisions.get(decided) or self._decision(decided)).inc()
-        (self._services.get(record.service) or self._service(record.service)).observe(record.duration / NANOSECONDS)
+        (self._services.get(record.service) or self._service(record.service)).observe(record.duration)
         for name, taken in record.steps:
-            (self._policies.get(name) or self._policy(name)).observe(taken / NANOSECONDS)
+            (self._policies.get(name) or self._policy(name)).observe(taken)
 
     def _decision(self, decided: Decided) -> Counter:
         """Kept only under labels as they are: what a caller makes up must not grow the dictionary either."""
@@ -66,11 +66,11 @@ class Metrics:
             self._decisions[decided] = child
         return child
 
-    def _service(self, name: str) -> Histogram:
+    def _service(self, name: str) -> Timing:
         child = self._services[name] = self._families.decision_duration.labels(name)
         return child
 
-    def _policy(self, name: str) -> Histogram:
+    def _policy(self, name: str) -> Timing:
         label = self._labels.policy(name)
         child = self._families.policy_duration.labels(label)
         if label == name:
