@@ -8,7 +8,8 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -33,15 +34,25 @@ class Children:
     running: list[Child] = field(default_factory=list)
 
     async def start(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, *, piped: bool = False
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        piped: bool = False,
+        given: str | None = None,
     ) -> Child:
-        """Start a process whose output goes to `log`; with `piped`, its standard output comes to us instead."""
-        with contextlib.ExitStack() as stack:
+        """Start a process whose output goes to `log`; with `piped`, its standard output comes to us instead.
+
+        `given` is what it finds on its standard input.
+        """
+        with contextlib.ExitStack() as stack, _holding(given) as read:
             output = stack.enter_context(log.open("wb"))
             process = await asyncio.create_subprocess_exec(
                 *command,
                 env=dict(environment),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=read,
                 stdout=asyncio.subprocess.PIPE if piped else output,
                 stderr=output,
                 start_new_session=True,  # a terminal's SIGINT reaches us alone; we end the others in order
@@ -72,6 +83,18 @@ class Children:
             if child.log is not None:
                 child.log.close()
         self.running.clear()
+
+
+@contextlib.contextmanager
+def _holding(text: str | None) -> Iterator[IO[bytes] | int]:
+    """A file that nobody else sees: a pipe would have to be written while the child reads."""
+    if text is None:
+        yield asyncio.subprocess.DEVNULL
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(text.encode())
+        file.seek(0)
+        yield file
 
 
 async def _ended(children: Sequence[Child], patience: float) -> None:

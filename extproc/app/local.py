@@ -39,13 +39,17 @@ class CannotRun(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the operator asked for. With `demo`, the ports are written into its environment; else the file says them."""
+    """What the operator asked for. With `demo`, the ports are written into its environment; else the file says them.
+
+    `text` is what the file holds where it is no file, as standard input is none.
+    """
 
     file: Path
     demo: Path | None = None
     port: int = 8080
     admin_port: int = 9900
     envoy_admin_port: int = 9901
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,7 @@ class _Run:
         self._work.chmod(0o700)  # whoever made it: logs, keys and tokens are its user's alone
         (self._work / demo.ENVIRONMENT).unlink(missing_ok=True)  # whoever waits for it must not find the last run's
         credentials = await self._demo() if self._options.demo else None
-        project = read_project(self._options.file, self._environment)
+        project = read_project(self._options.file, self._environment, self._options.text)
         build_gateway(project)
         plan = project.plan
         self._refuse_busy([listener.address for listener in plan.listeners] + [plan.sidecar.admin, plan.envoy.admin])
@@ -202,6 +206,7 @@ class _Run:
             {**self._environment, ADMIN_TOKEN: self._token},
             self._work / "sidecar.err.log",
             piped=True,
+            given=self._options.text,
         )
         envoy = [binary, "-c", str(bootstrap), "--concurrency", str(plan.envoy.concurrency)]
         envoy += ["--disable-hot-restart", "--log-level", "warning", "--file-flush-interval-msec", FLUSH_MILLISECONDS]

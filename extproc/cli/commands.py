@@ -5,8 +5,6 @@ Exit codes: 0 ok, 1 findings in what was checked, 2 wrong usage, 3 it could not 
 
 from __future__ import annotations
 
-import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +12,7 @@ import typer
 
 from extproc.app.folders import WORK_FOLDER
 from extproc.cli.failures import reported
+from extproc.cli.output import Output, OutputOption, write_json
 
 app = typer.Typer(
     name="extproc", help="API-gateway policies for Envoy, in Python.", no_args_is_help=True, add_completion=True,
@@ -23,33 +22,35 @@ demo = typer.Typer(help="What belongs to the running demo.", no_args_is_help=Tru
 app.add_typer(demo, name="demo")
 
 
-class Output(StrEnum):
-    TEXT = "text"
-    JSON = "json"
-
-
 File = Annotated[Path, typer.Argument(help="The gateway.yaml; - reads standard input.", metavar="FILE")]
 
 
 @app.command()
-def check(file: File) -> None:
+def check(file: File, output: OutputOption = Output.TEXT) -> None:
     """Check a gateway file: every problem at once, with its place."""
-    with reported():
+    with reported(output):
         from extproc.cli.files import checked  # noqa: PLC0415
 
         plan = checked(file)
+        if output is Output.JSON:
+            write_json({"ok": True, "routes": len(plan.routes), "revision": plan.revision})
+            return
         typer.echo(f"{file}: ok ({len(plan.routes)} routes, revision {plan.revision})")
 
 
 @app.command()
-def render(file: File) -> None:
-    """Print the Envoy bootstrap of a gateway file."""
-    with reported():
+def render(file: File, output: OutputOption = Output.TEXT) -> None:
+    """Print the Envoy bootstrap of a gateway file, as YAML or as JSON."""
+    with reported(output):
         from extproc.bootstrap.build import build_bootstrap  # noqa: PLC0415
         from extproc.bootstrap.render import render as rendered  # noqa: PLC0415
         from extproc.cli.files import read  # noqa: PLC0415
 
-        sys.stdout.write(rendered(build_bootstrap(read(file).plan)))
+        bootstrap = build_bootstrap(read(file).plan)
+        if output is Output.JSON:
+            write_json(bootstrap)
+            return
+        typer.echo(rendered(bootstrap), nl=False)
 
 
 @app.command()
@@ -60,10 +61,10 @@ def explain(
     header: Annotated[list[str] | None, typer.Option("--header", "-H", help="'name: value'; may be repeated.")] = None,
     host: Annotated[str, typer.Option(help="Host.")] = "localhost",
     address: Annotated[str, typer.Option(help="The client's IP address.")] = "127.0.0.1",
-    output: Annotated[Output, typer.Option(help="For people or for programs.")] = Output.TEXT,
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Say what would happen to one request, and which rule says so. Nothing is sent; counters begin empty."""
-    with reported():
+    with reported(output):
         from extproc.cli.explaining import explain_file, parse_request  # noqa: PLC0415
 
         try:
@@ -84,7 +85,9 @@ def serve(file: File) -> None:
 
 @app.command()
 def up(
-    file: Annotated[Path | None, typer.Argument(help="The gateway.yaml to run.", metavar="[FILE]")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="The file to run; - reads standard input.", metavar="[FILE]")
+    ] = None,
     demo: Annotated[Path | None, typer.Option(help="The demo's folder: gateway.yaml and upstream.py.")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Demo: the gateway's port.")] = 8080,
     admin_port: Annotated[int, typer.Option(min=1, max=65535, help="Demo: the sidecar's admin port.")] = 9900,
@@ -105,10 +108,15 @@ def token(
     tier: Annotated[str, typer.Option(help="The caller's tier.")],
     scope: Annotated[list[str] | None, typer.Option(help="A scope; may be repeated.")] = None,
     folder: Annotated[Path, typer.Option(help="Where the running demo keeps its key.")] = Path(WORK_FOLDER),
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Print a JWT that the running demo accepts."""
-    with reported():
+    with reported(output):
         from extproc.app.clock import SystemClock  # noqa: PLC0415
         from extproc.app.demo import make_token  # noqa: PLC0415
 
-        typer.echo(make_token(folder, SystemClock(), consumer, tier, tuple(scope or ())))
+        made = make_token(folder, SystemClock(), consumer, tier, tuple(scope or ()))
+        if output is Output.JSON:
+            write_json({"token": made})
+            return
+        typer.echo(made)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from rich.text import Text
 from extproc.app.explain import explain
 from extproc.app.explanation import BY_ENVOY, Explanation, Judgement
 from extproc.cli.files import read
+from extproc.cli.output import write_json
 from extproc.core.headers import Headers, is_field_value, is_token
 from extproc.core.message import Request
 
@@ -39,10 +39,10 @@ def _field(text: str) -> tuple[str, str]:
 
 def explain_file(file: Path, request: Request, *, as_json: bool) -> None:
     explanation = asyncio.run(explain(read(file), request))
-    console = Console(highlight=False, soft_wrap=True)
     if as_json:
-        console.out(json.dumps(asdict(explanation), indent=2, ensure_ascii=False), highlight=False)
+        write_json(asdict(explanation))
         return
+    console = Console(highlight=False, soft_wrap=True)
     for line in lines(explanation):
         console.print(line)
 

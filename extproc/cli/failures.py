@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from enum import IntEnum
 
-from extproc.core.problems import InvalidConfig
+from extproc.cli.output import Output, write_json
+from extproc.core.problems import InvalidConfig, Problem
 
 
 class Exit(IntEnum):
@@ -21,13 +23,19 @@ EXPECTED = ("CannotRun", "NoDemo", "NoEnvoy", "SocketInUse")
 
 
 @contextlib.contextmanager
-def reported() -> Iterator[None]:
-    """What an operator can mend is a sentence on standard error; anything else keeps its traceback."""
+def reported(output: Output = Output.TEXT) -> Iterator[None]:
+    """What an operator can mend is a sentence on standard error; anything else keeps its traceback.
+
+    Problems of a file are a result: whoever asks for JSON gets them as JSON, on standard output.
+    """
     try:
         yield
     except Exception as raised:
         errors = _leaves(raised)
         if all(isinstance(error, InvalidConfig) for error in errors):
+            if output is Output.JSON:
+                write_json({"ok": False, "problems": [asdict(one) for error in errors for one in _found(error)]})
+                _end(Exit.FINDINGS)
             _end(Exit.FINDINGS, *(line for error in errors for line in _problems(error)))
         if all(isinstance(error, OSError) or type(error).__name__ in EXPECTED for error in errors):
             _end(Exit.RUNTIME, *(f"extproc: {_sentence(error)}" for error in errors))
@@ -40,8 +48,12 @@ def _leaves(group: BaseException) -> list[BaseException]:
     return [group]
 
 
+def _found(error: BaseException) -> tuple[Problem, ...]:
+    return error.problems if isinstance(error, InvalidConfig) else ()
+
+
 def _problems(error: BaseException) -> list[str]:
-    problems = error.problems if isinstance(error, InvalidConfig) else ()
+    problems = _found(error)
     count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
     return [*map(str, problems), f"{count}, nothing was started"]
 

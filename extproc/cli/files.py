@@ -15,8 +15,12 @@ STANDARD_INPUT = Path("-")
 
 def read(file: Path) -> Project:
     """A file, loaded and compiled. Raises InvalidConfig."""
-    text = _standard_input() if file == STANDARD_INPUT else None
-    return read_project(file, os.environ, text)  # noqa: TID251 - a command runs in the operator's environment
+    return read_project(file, os.environ, text_of(file))  # noqa: TID251 - a command runs in the operator's environment
+
+
+def text_of(file: Path) -> str | None:
+    """What standard input says, where that is the file; None means that there is a file to read."""
+    return _standard_input() if file == STANDARD_INPUT else None
 
 
 def checked(file: Path) -> Plan:

@@ -10,7 +10,7 @@ from pathlib import Path
 from extproc.app.local import Options, run
 from extproc.app.sidecar import Sidecar
 from extproc.cli.feed import ConsoleReporter
-from extproc.cli.files import read
+from extproc.cli.files import read, text_of
 
 
 def serve_file(file: Path) -> None:
@@ -35,5 +35,5 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def up_local(file: Path | None, demo: Path | None, port: int, admin_port: int, envoy_admin_port: int) -> None:
     chosen = file if file is not None else (demo or Path()) / "gateway.yaml"
-    options = Options(chosen, demo, port, admin_port, envoy_admin_port)
+    options = Options(chosen, demo, port, admin_port, envoy_admin_port, text_of(chosen))
     asyncio.run(run(options, ConsoleReporter(demo=demo is not None)))

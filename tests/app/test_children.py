@@ -164,3 +164,11 @@ def test_children_do_not_outlive_an_owner_that_is_killed_outright() -> None:
             assert not has_ended(handle, patience=0)
             owner.kill()
             assert has_ended(handle)
+
+
+async def test_a_child_finds_what_it_is_given_on_its_standard_input(children: Children, tmp_path: Path) -> None:
+    program = python("import sys; print(len(sys.stdin.read()), flush=True)")
+    given = "é" * 100_000  # more than a pipe holds
+    child = await children.start("child", program, os.environ, tmp_path / "log", piped=True, given=given)  # noqa: TID251
+    assert child.process.stdout is not None
+    assert await asyncio.wait_for(child.process.stdout.readline(), 20) == b"100000\n"

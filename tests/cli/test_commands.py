@@ -35,6 +35,7 @@ except SystemExit as ended:
         ["nosuchcommand"],
         ["check", "a", "b"],
         ["check", "--nosuchoption", "a"],
+        ["check", "a", "--output", "xml"],
         ["up"],
         ["up", "gateway.yaml", "--demo", "compose/demo"],
         ["up", "gateway.yaml", "--port", "0"],

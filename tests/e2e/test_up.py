@@ -152,3 +152,30 @@ def test_a_file_with_problems_starts_nothing(tmp_path: Path) -> None:
     assert answer.returncode == 1
     assert "gateway.yaml:3:1: upstream: unknown key 'upstream' (did you mean upstreams?)" in answer.stderr
     assert "problems, nothing was started" in answer.stderr
+
+
+def test_a_gateway_on_standard_input_runs_as_one_in_a_file(tmp_path: Path) -> None:
+    ports = [free_port() for _ in range(3)]
+    text = f"""
+listeners: [{{name: public, address: "127.0.0.1:{ports[0]}"}}]
+envoy: {{admin: "127.0.0.1:{ports[2]}"}}
+sidecar: {{admin: "127.0.0.1:{ports[1]}"}}
+routes: [{{name: old, match: {{path: /old}}, redirect: {{to: /new}}, authenticate: none}}]
+"""
+    with (tmp_path / "up.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "extproc", "up", "-"],
+            cwd=tmp_path, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},  # noqa: TID251 - the user's own
+        )  # fmt: skip
+    demo = Demo(tmp_path, process, (ports[0], ports[1], ports[2]))
+    try:
+        assert process.stdin is not None
+        process.stdin.write(text.encode())
+        process.stdin.close()
+        wait_until(lambda: "Decisions as they are made" in demo.output or process.poll() is not None, 30)
+        assert process.poll() is None, demo.output
+        answer = demo.get("/old")
+    finally:
+        end(demo)
+    assert (answer.status, answer.headers["location"]) == (308, "http://127.0.0.1/new"), demo.output
