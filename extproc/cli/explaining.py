@@ -6,13 +6,12 @@ import asyncio
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from extproc.app.explain import explain
 from extproc.app.explanation import BY_ENVOY, Explanation, Judgement
 from extproc.cli.files import read
-from extproc.cli.output import write_json
+from extproc.cli.output import console, write_json
 from extproc.core.headers import Headers, is_field_value, is_token
 from extproc.core.message import Request
 
@@ -42,9 +41,9 @@ def explain_file(file: Path, request: Request, *, as_json: bool) -> None:
     if as_json:
         write_json(asdict(explanation))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    out = console()
     for line in lines(explanation):
-        console.print(line)
+        out.print(line, soft_wrap=True)
 
 
 def lines(explanation: Explanation) -> list[Text]:

@@ -19,11 +19,11 @@ def serve_file(file: Path) -> None:
     async def serve() -> None:
         await Sidecar(project).run()
 
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(serve())
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop where it is installed (the extra `uvloop`)."""
     if importlib.util.find_spec("uvloop") is None:
         return None
