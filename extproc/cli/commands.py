@@ -26,6 +26,22 @@ File = Annotated[Path, typer.Argument(help="The gateway.yaml; - reads standard i
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where; it is made when it is not there.", metavar="DIR")],
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Write a new gateway: gateway.yaml, a policy of its own, and the policy's test."""
+    with reported(output):
+        from extproc.cli.scaffolding import NEXT, make_project  # noqa: PLC0415
+
+        written = [str(file) for file in make_project(folder)]
+        if output is Output.JSON:
+            write_json({"created": written})
+            return
+        typer.echo("\n".join([*written, NEXT.format(folder=folder)]))
+
+
+@app.command()
 def check(file: File, output: OutputOption = Output.TEXT) -> None:
     """Check a gateway file: every problem at once, with its place."""
     with reported(output):

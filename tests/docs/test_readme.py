@@ -1,0 +1,51 @@
+"""README's list of features, line by line: each is shown by tests that are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.docs.blocks import ROOT
+
+# What a line of the list promises -> the tests that would fail if it were not so.
+SHOWN: Final = {
+    "One sidecar call a request, or none.": ("tests/e2e/test_demo.py", "tests/plan/test_placement.py"),
+    "Authentication": (
+        "tests/policies/test_jwt.py",
+        "tests/policies/test_api_key_policy.py",
+        "tests/core/test_identity.py",
+    ),
+    "Authorization": ("tests/policies/test_authorize.py", "tests/config/test_expressions.py"),
+    "Limits": ("tests/e2e/test_limits.py", "tests/stores/test_counter_contract.py", "tests/core/test_rate_limit.py"),
+    "Model versions": ("tests/core/test_choice.py", "tests/policies/test_choose.py"),
+    "Answers edited": ("tests/e2e/test_edited_answers.py",),
+    "Policies of your own": (
+        "tests/e2e/test_user_policies.py",
+        "tests/plugins/test_registry.py",
+        "tests/docs/test_policy_guide.py",
+    ),
+    "Explained": ("tests/e2e/test_explain_agrees.py", "tests/app/test_explain.py"),
+    "Fails closed": ("tests/e2e/test_failing_closed.py", "tests/telemetry/test_json_recorder.py"),
+    "Measured": ("tests/e2e/test_metrics.py", "tests/bench/test_bench.py"),
+    "A hardened edge": ("tests/golden/test_hardening.py", "tests/e2e/test_edge.py"),
+}
+
+
+def test_every_feature_has_its_tests_and_no_test_a_feature_that_is_gone() -> None:
+    listed = (ROOT / "README.md").read_text("utf-8").partition("## What it does today")[2].partition("\n## ")[0]
+    assert re.findall(r"^- \*\*(.+?)\*\*", listed, re.MULTILINE) == list(SHOWN)
+
+
+@pytest.mark.parametrize("file", sorted({file for files in SHOWN.values() for file in files}))
+def test_the_tests_of_a_feature_are_there(file: str) -> None:
+    assert "def test_" in (ROOT / file).read_text("utf-8")
+
+
+@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("envoy/*.md")]))
+def test_a_link_to_a_file_leads_to_one(page: Path) -> None:
+    text = page.read_text("utf-8")
+    links = re.findall(r"\]\((?!https?://)([^)#]+)", text)
+    assert [link for link in links if not (page.parent / link).exists()] == []
