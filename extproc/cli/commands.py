@@ -70,6 +70,19 @@ def render(file: File, output: OutputOption = Output.TEXT) -> None:
 
 
 @app.command()
+def schema(
+    file: Annotated[Path | None, typer.Argument(help="Use the policies folder beside it.", metavar="[FILE]")] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Print the JSON Schema of gateway files, for editors."""
+    with reported(output):
+        from extproc.cli.files import kinds_for  # noqa: PLC0415
+        from extproc.config.schema import gateway_schema  # noqa: PLC0415
+
+        write_json(gateway_schema(kinds_for(file)))
+
+
+@app.command()
 def explain(
     file: File,
     path: Annotated[str, typer.Option(help="Path, with the query behind a ?.")],

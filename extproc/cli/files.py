@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 from extproc.app.project import Project, build_gateway, read_project
+from extproc.config.load import Kinds
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.plan.model import Plan
+from extproc.plugins.registry import discover
 
 STANDARD_INPUT = Path("-")
+BESIDE_NOTHING = Path(os.devnull)
 
 
 def read(file: Path) -> Project:
@@ -28,6 +31,16 @@ def checked(file: Path) -> Plan:
     project = read(file)
     build_gateway(project)
     return project.plan
+
+
+def kinds_for(file: Path | None) -> Kinds:
+    """What a file may use: the kinds of the folder beside it too. Raises InvalidConfig."""
+    if file is not None and file != STANDARD_INPUT and not file.is_file():
+        raise InvalidConfig([Problem(str(file), 1, 1, "", "no such file")])
+    registry = discover(file.absolute().parent if file is not None else BESIDE_NOTHING)
+    if registry.problems:
+        raise InvalidConfig(registry.problems)
+    return registry.settings
 
 
 def _standard_input() -> str:

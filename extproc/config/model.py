@@ -1,78 +1,111 @@
-"""The shape of gateway.yaml. What one value can get wrong is said here; what two must agree on, in references.py."""
+"""The shape of gateway.yaml. What one value can get wrong is said here; what two must agree on, in references.py.
+
+The text under each attribute is for an operator who meets the key for the first time: editors and docs/configuration.md
+show it.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import math
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
-from extproc.config.route import Route, RouteSettings
-from extproc.config.settings import (
-    Address,
-    Duration,
-    HostPort,
-    LimitRate,
-    ListenAddress,
-    Name,
-    Settings,
-    Spelled,
-)
+from extproc.config.agreements import SOMETHING, having, rules, where
+from extproc.config.route import Burst, Route, RouteSettings
+from extproc.config.settings import Address, Duration, HostPort, LimitRate, ListenAddress, Name, Settings
+from extproc.config.spelling import IPV6, PORT, Spelled, written
 from extproc.core.specs import HUNDREDTHS
 
 MAX_SOCKET_FOLDER = 80  # a socket path has 108 bytes at most (unix(7)), and our own name takes the rest
+NOT_LOCAL: Final = "Envoy's admin can stop it and shows its configuration: a loopback address only"
+NO_KEY_FILE: Final = "write file:NAME, the file that holds the hashes of the API keys"
+NO_SOCKETS: Final = "write unix:/FOLDER, an absolute path to the folder of the sidecar's sockets"
+LOGICAL: Final = "dns: logical is for one endpoint, whose name stands for many; write dns: strict"
 
 
 class TrustedProxies(Settings):
     """Who stands between the client and this listener. Anything not named here is the client itself."""
 
     hops: Annotated[int, Field(ge=0, le=16)] = 0
+    """How many proxies in front of this listener append to `x-forwarded-for`. The client's address is taken from there,
+    that many entries from the right; 0 means that whoever connects is the client."""
     proxy_protocol: bool = False
+    """Whether every connection begins with the PROXY protocol, as balancers of the transport layer send it.
+    Connections without it are then closed."""
 
 
 class Listener(Settings):
+    """An address on which Envoy accepts HTTP requests. Every listener serves every route."""
+
     name: Name
+    """What this listener is called in logs and statistics."""
     address: ListenAddress
+    """Where to listen: a numeric IP address and a port."""
     trusted_proxies: TrustedProxies = TrustedProxies()
+    """The proxies in front of this listener. Without it, all clients behind a balancer have one address, and share one
+    limit per address."""
 
 
 def _local(value: HostPort) -> HostPort:
     if not ipaddress.ip_address(value.host).is_loopback:
-        raise ValueError("Envoy's admin can stop it and shows its configuration: a loopback address only")
+        raise ValueError(NOT_LOCAL)
     return value
 
 
+LocalAddress = Annotated[
+    ListenAddress, AfterValidator(_local), written("loopback address", rf"(?:{IPV6}|127\.[0-9.]+):{PORT}", NOT_LOCAL)
+]
+
+
 class EnvoySettings(Settings):
+    """How Envoy runs."""
+
     concurrency: Annotated[int, Field(ge=1, le=256)] = 2
-    admin: Annotated[ListenAddress, AfterValidator(_local)] = HostPort("127.0.0.1", 9901)
+    """How many threads handle requests: one per processor core that Envoy may use."""
+    admin: LocalAddress = HostPort("127.0.0.1", 9901)
+    """Where Envoy's own admin pages are. They can stop Envoy and show its configuration, so only a loopback address
+    will do."""
 
 
 class Stores(Settings):
+    """Where the sidecar keeps what it must remember."""
+
     counters: Literal["memory"] = "memory"
-    keys: str | None = None
+    """Where limits are counted: in the sidecar's memory. They begin anew when it starts."""
+    keys: Annotated[str, written("file:NAME", r"file:[\s\S]*", NO_KEY_FILE)] | None = None
+    """The file that holds the digests of the API keys, and whose they are. Needed where a method of authentication is
+    `api_key`. A relative name is looked for beside gateway.yaml."""
 
     @field_validator("keys")
     @classmethod
     def _names_a_file(cls, value: str | None) -> str | None:
         if value is not None and not value.removeprefix("file:") != value:
-            raise ValueError("write file:NAME, the file that holds the hashes of the API keys")
+            raise ValueError(NO_KEY_FILE)
         return value
 
 
 class Sidecar(Settings):
-    address: str = "unix:/run/extproc"
+    """The Python process that Envoy asks."""
+
+    address: Annotated[str, written("unix:/FOLDER", r"unix:/[^\x00]*", NO_SOCKETS)] = "unix:/run/extproc"
+    """The folder of the sockets on which the sidecar answers Envoy. Both must be able to enter it; `extproc up` uses a
+    folder of its own. At most 80 bytes."""
     admin: Address = HostPort("127.0.0.1", 9900)
+    """Where the sidecar answers `/healthz`, `/readyz`, `/metrics` and `/plan`."""
     timeout: Duration = timedelta(milliseconds=500)
+    """How long Envoy waits for one decision. What is not decided by then is refused with 503."""
     stores: Stores = Stores()
+    """Where counters and keys are kept."""
 
     @field_validator("address")
     @classmethod
     def _is_a_folder_of_sockets(cls, value: str) -> str:
         folder = value.removeprefix("unix:")
         if folder == value or not folder.startswith("/") or "\0" in folder:
-            raise ValueError("write unix:/FOLDER, an absolute path to the folder of the sidecar's sockets")
+            raise ValueError(NO_SOCKETS)
         if len(folder.encode()) > MAX_SOCKET_FOLDER:
             raise ValueError(f"a folder of sockets has a path of at most {MAX_SOCKET_FOLDER} bytes")
         return value
@@ -83,34 +116,60 @@ class Sidecar(Settings):
 
 
 # Envoy refuses control characters in it (health_check.proto), and a fragment never reaches a server.
-HealthPath = Annotated[str, Spelled(r"/[^\s#\x00-\x1f\x7f]*", "not a path: write /healthz")]
+HealthPath = Annotated[str, Spelled(r"/[^\s#\x00-\x1f\x7f]*", "not a path: write /healthz", "path")]
 
 
 class Upstream(Settings):
+    """A group of endpoints that serve the same thing, under one name."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            where(having(dns={"const": "logical"}), {"properties": {"endpoints": {"maxItems": 1}}}),
+        )
+    )
+
     endpoints: Annotated[list[Address], Field(min_length=1)]
+    """Where it is: hosts with ports. IP addresses are taken as they are, host names are looked up again and again."""
     dns: Literal["strict", "logical"] | None = None
+    """How host names are looked up. `strict`: each address of a name is an endpoint. `logical`: a name is one endpoint,
+    connected to at whatever address comes first, as large services want it. Left out: `strict` where an endpoint is a
+    host name."""
     balance: Literal["round_robin", "least_request", "random"] = "least_request"
+    """Which endpoint gets the next request."""
     timeout: Duration | None = None
+    """How long one try may take. Without `retries` it shortens the route's own timeout; left out, only that holds."""
     connect_timeout: Duration = timedelta(seconds=2)
+    """How long opening a connection may take."""
     retries: Annotated[int, Field(ge=0, le=10)] = 0
+    """How often a request is sent again, to another endpoint, where the first one cannot have begun to act on it."""
     health_check: HealthPath | None = None
+    """A path that Envoy asks every endpoint for; one that does not answer 200 gets no requests. Left out: no checks."""
     outlier_detection: bool = False
+    """Whether an endpoint that keeps answering 5xx gets no requests for a while."""
 
     @model_validator(mode="after")
     def _has_one_logical_name(self) -> Self:
         if self.dns == "logical" and len(self.endpoints) > 1:
-            raise ValueError("dns: logical is for one endpoint, whose name stands for many; write dns: strict")
+            raise ValueError(LOGICAL)
         return self
 
 
 class Tier(Settings):
+    """A class of consumers, with the limit that each of them has over all routes that count `tier`."""
+
     rate: LimitRate
-    burst: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    """How many requests a consumer of this tier may make."""
+    burst: Burst | None = None
+    """How many of them at once. Left out: as many as the rate has."""
 
 
 class ModelVersion(Settings):
+    """One version of a model."""
+
     upstream: str
+    """The upstream that serves this version."""
     weight: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+    """Its share of the callers in percent, in steps of 0.01. The weights of a model's versions add up to 100."""
 
     @field_validator("weight")
     @classmethod
@@ -121,10 +180,20 @@ class ModelVersion(Settings):
 
 
 class Model(Settings):
+    """A name behind which several versions answer, each getting its share of the callers."""
+
     versions: Annotated[dict[Name, ModelVersion], Field(min_length=1)]
+    """The versions by name. A caller is told its version in the header `x-model-version`."""
     sticky: Annotated[
-        str, Spelled(r"consumer|none|header:[a-z0-9-]+", "write consumer, none, or header:NAME in lower case")
+        str,
+        Spelled(
+            r"consumer|none|header:[a-z0-9-]+",
+            "write consumer, none, or header:NAME in lower case",
+            "consumer, none or header:NAME",
+        ),
     ] = "consumer"
+    """What keeps a caller on one version. `consumer`: who is asking; `header:NAME`: the value of that header; `none`:
+    every request is chosen for anew. When a weight grows, only the callers that must move do."""
 
     @model_validator(mode="after")
     def _weights_are_shares(self) -> Self:
@@ -134,15 +203,38 @@ class Model(Settings):
         return self
 
 
+# Said of the file as a whole: either the defaults say who may call, or every route does.
+AUTHENTICATED: Final = rules(
+    {
+        "if": {"not": having(defaults=having(authenticate=SOMETHING))},
+        "then": {"properties": {"routes": {"items": having(authenticate=SOMETHING)}}},
+    }
+)
+
+
 class Config(Settings):
-    """One gateway."""
+    """One gateway: where it listens, who may call, how often, and where requests go."""
+
+    model_config = ConfigDict(json_schema_extra=AUTHENTICATED)
 
     listeners: Annotated[list[Listener], Field(min_length=1)]
+    """The addresses on which Envoy accepts HTTP requests."""
     envoy: EnvoySettings = EnvoySettings()
+    """What Envoy itself is given to run with."""
     sidecar: Sidecar = Sidecar()
+    """How Envoy reaches the Python process that decides, and where that keeps what it must remember."""
     upstreams: dict[Name, Upstream] = {}
+    """The services behind the gateway, by name. Routes and models lead to them."""
     authentication: dict[Name, dict[str, Any]] = {}
+    """Ways of saying who is asking, by name, each of one kind. A route's `authenticate` names those that it accepts."""
     tiers: dict[Name, Tier] = {}
+    """Classes of consumers, each with a limit. A consumer's tier is in its token, or beside its API key. Where a route
+    counts `tier`, a consumer without a tier, or of one that is not named here, is refused."""
     models: dict[Name, Model] = {}
+    """Names behind which several versions answer, each getting its share of the callers."""
     defaults: RouteSettings = RouteSettings()
+    """What holds for every route that does not say otherwise. A route's own value replaces the default whole: lists are
+    not joined."""
     routes: Annotated[list[Route], Field(min_length=1)]
+    """What the gateway serves. The first route whose `match` holds serves the request; where none does, it is answered
+    with 404."""

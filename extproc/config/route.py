@@ -5,83 +5,42 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
-from extproc.config.settings import Condition, Duration, HeaderName, LimitRate, Name, Settings, Size, Spelled
-from extproc.core.names import is_owned
+from extproc.config.agreements import CERTAIN, SOMETHING, exactly_one, having, never, rules, where
+from extproc.config.match import Match
+from extproc.config.settings import NO_SIZE, Condition, Duration, LimitRate, Name, Settings, Size
+from extproc.config.spelling import Short, Spelled, text
 
 MAX_BODY: Final = 64 * 1024 * 1024  # Envoy buffers it: a larger upload wants a streaming route
-WAYS: Final = "write a text, the word present, or one of exact, prefix, present"
+HIGHEST_BURST: Final = 1_000_000_000
+TARGETS: Final = ("upstream", "model", "redirect")
+ONE_TARGET: Final = "a route leads to one of upstream, model and redirect"
+NO_STREAM_TIMEOUT: Final = "a streaming route has no timeout: leave out one of stream and timeout"
+OWN_QUERY: Final = "a redirected prefix keeps the request's own query: leave the ? out of redirect.to"
+A_RATE: Final = "a limit has a rate, but for `tier`, whose rate is the tier's own"
 
 
-class ValueMatch(Settings):
-    """One way of matching a header or query parameter."""
-
-    exact: str | None = None
-    prefix: Annotated[str, Spelled(r"(?s:.+)", "every value begins with nothing: write present")] | None = None
-    present: Literal[True] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _spelled_short(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"present": True} if value == "present" else {"exact": value}
-        if isinstance(value, bool) or not isinstance(value, int | float | dict):
-            raise ValueError(WAYS)
-        return value if isinstance(value, dict) else {"exact": str(value)}
-
-    @model_validator(mode="after")
-    def _is_one_way(self) -> Self:
-        if sum(way is not None for way in (self.exact, self.prefix, self.present)) != 1:
-            raise ValueError(WAYS)
-        return self
-
-
-def _not_owned(name: str) -> str:
-    if is_owned(name) or name.startswith("x-envoy-"):
-        raise ValueError(f"{name} is never a client's: it is removed at the edge, so no request would match")
-    return name
-
-
-Host = Annotated[
-    str,
-    Spelled(
-        r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*",
-        "not a host: write api.example.com, *.example.com or *, in lower case and without a port",
-    ),
-]
-MatchPath = Annotated[
-    str,
-    Spelled(r"/[^?#\s\x00-\x1f\x7f]*", "not a path: write /api, without query, fragment or spaces"),
-    Field(max_length=1024),
-]
-MatchHeader = Annotated[HeaderName, AfterValidator(_not_owned)]
-Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-
-
-class Match(Settings):
-    """All that is written must hold. `path_prefix` ends at a segment: /api matches /api and /api/x, never /apix."""
-
-    hosts: list[Host] = []
-    path: MatchPath | None = None
-    path_prefix: MatchPath | None = None
-    methods: list[Method] = []
-    headers: dict[MatchHeader, ValueMatch] = {}
-    query: dict[Annotated[str, Spelled(".+", "a parameter has a name")], ValueMatch] = {}
-
-    @model_validator(mode="after")
-    def _has_one_path(self) -> Self:
-        if (self.path is None) == (self.path_prefix is None):
-            raise ValueError("write one of path and path_prefix")
-        return self
+Burst = Annotated[int, Field(ge=1, le=HIGHEST_BURST)]
 
 
 class LimitUse(Settings):
-    """`tier`, or a rate of the route's own."""
+    """A limit of the route's own."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            where(having(per={"const": "tier"}), {"not": having(rate=CERTAIN), "errorMessage": A_RATE}),
+            where(having(per={"enum": ["consumer", "address", "route"]}), having(rate=SOMETHING)),
+        )
+    )
 
     per: Literal["tier", "consumer", "address", "route"]
+    """Whom it counts apart. `consumer`: each caller; `address`: each client address (an IPv6 network of 64 bits);
+    `route`: nobody, all requests together."""
     rate: LimitRate | None = None
-    burst: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    """How many requests. Needed, but for `per: tier`, which is a long way of writing `tier`."""
+    burst: Burst | None = None
+    """How many of them at once. Left out: as many as the rate has."""
 
     @model_validator(mode="before")
     @classmethod
@@ -93,28 +52,33 @@ class LimitUse(Settings):
     @model_validator(mode="after")
     def _has_a_rate(self) -> Self:
         if (self.rate is None) != (self.per == "tier"):
-            raise ValueError("a limit has a rate, but for `tier`, whose rate is the tier's own")
+            raise ValueError(A_RATE)
         return self
 
 
 class PolicyUse(Settings):
-    """`use: KIND` and that kind's own settings beside it."""
+    """A policy, with its settings beside its name."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     use: str
+    """The kind of policy."""
 
 
 class Redirect(Settings):
-    """`to` is a path, which replaces the matched one, or a whole http(s) URL."""
+    """An answer that sends the client elsewhere."""
 
     to: Annotated[
         str,
         Spelled(
             r"(https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)?/(?!/)[^\s\x00-\x1f\x7f]*",
             "not a place to go: write a path or a whole URL, as /new or https://example.com/new",
+            "path or URL",
         ),
     ]
+    """Where to: a path, or a whole http(s) URL. It replaces what was matched, so behind a `path_prefix` the rest of the
+    path is kept, and the query as well."""
     status: Literal[301, 302, 303, 307, 308] = 308
+    """The HTTP status. 307 and 308 keep the method and the body; 301 and 308 are for ever."""
 
     @field_validator("to")
     @classmethod
@@ -135,14 +99,54 @@ def _names(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+# `none`, one name, or several: each of which the loader makes a list.
+METHODS: Final = WithJsonSchema(
+    {
+        "anyOf": [
+            {"const": "none", "description": "Anybody may call."},
+            text("name"),
+            {
+                "type": "array",
+                "items": {**text("name"), "not": {"const": "none"}},
+                "minItems": 1,
+                "uniqueItems": True,
+            },
+        ]
+    }
+)
+BodyLimit = Annotated[
+    Size,
+    Field(ge=1, le=MAX_BODY),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                text("size", "(?!0+(?![0-9]))[0-9]{1,12}(?:B|KiB|MiB)?", NO_SIZE),
+                {"type": "integer", "minimum": 1, "maximum": MAX_BODY},
+            ],
+            "title": "size",
+        }
+    ),
+]
+AnyLimit = Annotated[LimitUse, Short(({"const": "tier", "description": "The rate of the consumer's tier."},))]
+
+
 class RouteSettings(Settings):
     """What `defaults` gives and a route may replace."""
 
-    authenticate: list[str] | None = None
-    limits: list[LimitUse] | None = None
+    authenticate: Annotated[list[str], METHODS] | None = None
+    """Who may call: the name of one method of `authentication`, or a list of names of which any will do, or `none` for
+    a route that anybody may call. Where neither the route nor the defaults say it, the file is refused."""
+    limits: list[AnyLimit] | None = None
+    """How often: `tier` for the rate of the consumer's tier, and limits of the route's own. All are judged together;
+    where one refuses (429), none is counted. Left out everywhere: no limits."""
     policies: list[PolicyUse] | None = None
+    """Further policies, in the order in which they judge a request; they see the answer in the opposite order. Left out
+    everywhere: none."""
     timeout: Duration | None = None
-    body_limit: Annotated[Size, Field(ge=1, le=MAX_BODY)] | None = None
+    """How long the whole request may take, tries included; then the client gets 504. Left out everywhere: 15s."""
+    body_limit: BodyLimit | None = None
+    """The largest request body, at most 64MiB; a larger one is refused with 413 before anything is asked. Envoy holds
+    the body until it is complete. Left out everywhere: 1MiB."""
 
     @field_validator("authenticate", mode="before")
     @classmethod
@@ -151,20 +155,44 @@ class RouteSettings(Settings):
 
 
 class Route(RouteSettings):
+    """Which requests, who may make them, how often, and where they go: one of `upstream`, `model` and `redirect`."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            *exactly_one(TARGETS, ONE_TARGET)["allOf"],
+            never(having(stream={"const": True}, timeout=CERTAIN), NO_STREAM_TIMEOUT),
+            never(
+                having(
+                    redirect=having(to={"type": "string", "pattern": r"^[^$]*\?"}),
+                    match=having(path_prefix={"allOf": [CERTAIN, {"minLength": 1}]}),
+                ),
+                OWN_QUERY,
+            ),
+        )
+    )
+
     name: Name
+    """What this route is called in logs, metrics and expressions; unique."""
     match: Match
+    """Which requests it serves. The first route that matches does; later ones are not looked at."""
     upstream: str | None = None
+    """The upstream that serves it."""
     model: str | None = None
+    """The model that serves it, by whichever version the caller gets."""
     redirect: Redirect | None = None
+    """Send the client elsewhere."""
     authorize: Condition | None = None
+    """What must be true of the request and its consumer, in [CEL](https://cel.dev); else the request is refused with
+    403. Left out: whoever is authenticated may call."""
     stream: bool = False
+    """For answers that never end: no timeout, but a connection on which nothing happens for five minutes is closed."""
 
     @model_validator(mode="after")
     def _leads_somewhere(self) -> Self:
         if sum(target is not None for target in (self.upstream, self.model, self.redirect)) != 1:
-            raise ValueError("a route leads to one of upstream, model and redirect")
+            raise ValueError(ONE_TARGET)
         if self.stream and self.timeout is not None:
-            raise ValueError("a streaming route has no timeout: leave out one of stream and timeout")
+            raise ValueError(NO_STREAM_TIMEOUT)
         if self.redirect and self.match.path_prefix and "?" in self.redirect.to:
-            raise ValueError("a redirected prefix keeps the request's own query: leave the ? out of redirect.to")
+            raise ValueError(OWN_QUERY)
         return self

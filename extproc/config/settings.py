@@ -9,21 +9,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    ValidationInfo,
-    WithJsonSchema,
-)
-from pydantic_core import CoreSchema, core_schema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, WithJsonSchema
 
 from extproc.config.expressions import check_answer_expression, compile_condition
-from extproc.core.decision import HeaderEdits
+from extproc.config.spelling import FIELD_NAME, IPV6, PORT, Spelled, text, written
+from extproc.core.decision import UNSETTABLE, HeaderEdits
 from extproc.core.errors import InvalidMutation
+from extproc.core.names import ENVOY_PREFIX, OWNED_PREFIXES
 
 FOLDER: Final = "folder"  # key of the validation context: what relative file names are relative to
 UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -32,13 +24,21 @@ PERIODS: Final = {
     "s": 1, "second": 1, "m": 60, "minute": 60, "h": 3_600, "hour": 3_600, "d": 86_400, "day": 86_400,
 }  # fmt: skip
 HIGHEST_RATE: Final = 1_000_000_000  # a faster limit would need less than a nanosecond between two requests
+NO_DURATION: Final = "not a duration: write 250ms, 30s, 5m, 1h or 1d"
+NO_SIZE: Final = "not a size: write 512, 64KiB, 1MiB or 1GiB"
+NO_RATE: Final = "not a rate: write 10/s, 600/minute, 1000/hour or 5000/day"
+NO_ADDRESS: Final = "not an address: write HOST:PORT, IPv6 hosts in brackets"
+NOT_NUMERIC: Final = "an address to listen on is numeric, as 0.0.0.0:8080, 127.0.0.1:8080 or [::]:8080"
 LONGEST: Final = timedelta(days=366)  # protobuf's Duration, and with it Envoy, ends at 315 576 000 000 s
 
 
 class Settings(BaseModel):
-    """Unknown keys are errors, values cannot change after loading."""
+    """Unknown keys are errors, values cannot change after loading.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    What stands under an attribute describes its key, in the schema for editors and in the documentation.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,38 +58,19 @@ class HostPort:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Spelled:
-    """How a text must be spelled, as a pattern for the file's JSON schema and as a sentence for its writer."""
-
-    pattern: str
-    sentence: str
-
-    def check(self, value: str) -> str:
-        if not re.fullmatch(self.pattern, value):
-            raise ValueError(self.sentence)
-        return value
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self.check, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {**handler(schema), "pattern": f"^{self.pattern}$"}
-
-
 def parse_duration(value: Any) -> timedelta:
     if isinstance(value, timedelta):
         return value
     match = re.fullmatch(r"([0-9]{1,9})(ms|s|m|h|d)", value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError("not a duration: write 250ms, 30s, 5m, 1h or 1d")
+        raise ValueError(NO_DURATION)
     return timedelta(milliseconds=int(match[1]) * UNITS[match[2]])
 
 
 def parse_size(value: Any) -> int:
     match = re.fullmatch(r"([0-9]{1,12})(B|KiB|MiB|GiB|)", str(value)) if isinstance(value, str | int) else None
     if match is None or isinstance(value, bool):
-        raise ValueError("not a size: write 512, 64KiB, 1MiB or 1GiB")
+        raise ValueError(NO_SIZE)
     return int(match[1]) * BYTES[match[2]]
 
 
@@ -98,7 +79,7 @@ def parse_rate(value: Any) -> Rate:
         return value
     match = re.fullmatch(r"([0-9]{1,10})/([a-z]+)", value) if isinstance(value, str) else None
     if match is None or match[2] not in PERIODS:
-        raise ValueError("not a rate: write 10/s, 600/minute, 1000/hour or 5000/day")
+        raise ValueError(NO_RATE)
     count = int(match[1])
     if not 1 <= count <= HIGHEST_RATE:
         raise ValueError(f"a rate is from 1 to {HIGHEST_RATE}; to refuse everybody write authorize: 'false'")
@@ -110,7 +91,7 @@ def parse_host_port(value: Any) -> HostPort:
         return value
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", str(value))
     if match is None or not 1 <= int(match[3]) <= 65_535 or (match[1] and not _is_ipv6(match[1])):  # noqa: PLR2004
-        raise ValueError("not an address: write HOST:PORT, IPv6 hosts in brackets")
+        raise ValueError(NO_ADDRESS)
     return HostPort(match[1] or match[2], int(match[3]))
 
 
@@ -126,7 +107,7 @@ def _listenable(value: HostPort) -> HostPort:
     try:
         ipaddress.ip_address(value.host)
     except ValueError:
-        raise ValueError("an address to listen on is numeric, as 0.0.0.0:8080, 127.0.0.1:8080 or [::]:8080") from None
+        raise ValueError(NOT_NUMERIC) from None
     return value
 
 
@@ -166,23 +147,53 @@ def _editable(name: str) -> str:
     return name
 
 
-def _text(pattern: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
+NUMERIC: Final = rf"(?:{IPV6}|[0-9.]+):{PORT}"
+SIZE: Final = WithJsonSchema(
+    {
+        "anyOf": [text("size", "[0-9]{1,12}(?:B|KiB|MiB|GiB)?", NO_SIZE), {"type": "integer", "minimum": 0}],
+        "title": "size",
+    }
+)
 
-
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_sensible), _text("[0-9]+(ms|s|m|h|d)")]
-Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema({"type": ["string", "integer"]})]
-LimitRate = Annotated[Rate, BeforeValidator(parse_rate), _text("[0-9]+/(s|second|m|minute|h|hour|d|day)")]
-Address = Annotated[HostPort, BeforeValidator(parse_host_port), _text(".+:[0-9]+")]
-ListenAddress = Annotated[Address, AfterValidator(_listenable)]
-File = Annotated[Path, AfterValidator(_existing_file)]
-Condition = Annotated[str, AfterValidator(_condition)]
-AnswerCel = Annotated[str, AfterValidator(_answer_expression)]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    AfterValidator(_sensible),
+    written("duration", "(?!0+[a-z])[0-9]{1,9}(?:ms|s|m|h|d)", NO_DURATION),
+]
+Size = Annotated[int, BeforeValidator(parse_size), SIZE]
+LimitRate = Annotated[
+    Rate,
+    BeforeValidator(parse_rate),
+    written(
+        "rate",
+        "(?=[0-9]{1,10}/)0*(?:[1-9][0-9]{0,8}|1000000000)/(?:s|second|m|minute|h|hour|d|day)",
+        NO_RATE,
+    ),
+]
+Address = Annotated[
+    HostPort,
+    BeforeValidator(parse_host_port),
+    written("address", rf"(?:{IPV6}|[A-Za-z0-9._-]+):{PORT}", NO_ADDRESS),
+]
+ListenAddress = Annotated[Address, AfterValidator(_listenable), written("numeric address", NUMERIC, NOT_NUMERIC)]
+File = Annotated[Path, AfterValidator(_existing_file), written("file")]
+Condition = Annotated[str, AfterValidator(_condition), written("CEL condition")]
+AnswerCel = Annotated[str, AfterValidator(_answer_expression), written("CEL expression")]
 Name = Annotated[
     str,
-    Spelled(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "not a name: up to 63 letters, digits, dots, dashes and underscores"),
+    Spelled(
+        r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}",
+        "not a name: up to 63 letters, digits, dots, dashes and underscores",
+        "name",
+    ),
 ]
 HeaderName = Annotated[
-    str, Spelled(r"[a-z0-9!#$%&'*+.^_`|~-]{1,128}", "not a header name: write it in lower case, as x-request-id")
+    str, Spelled(FIELD_NAME, "not a header name: write it in lower case, as x-request-id", "header name")
 ]
-EditableHeader = Annotated[HeaderName, AfterValidator(_editable)]
+NOBODYS: Final = f"(?:{'|'.join(sorted(UNSETTABLE))})$|{'|'.join((ENVOY_PREFIX, *OWNED_PREFIXES))}"
+EditableHeader = Annotated[
+    HeaderName,
+    AfterValidator(_editable),
+    written("header name", f"(?!{NOBODYS}){FIELD_NAME}", "not the lower-case name of a header that a policy may touch"),
+]

@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from extproc.config.load import Loaded
+from extproc.config.match import Match, ValueMatch
 from extproc.config.model import Config, Model, Upstream
-from extproc.config.route import LimitUse, Match, Route, ValueMatch
+from extproc.config.route import LimitUse, Route
 from extproc.config.settings import HostPort
 from extproc.core.limits import Limit, Per
 from extproc.core.policy import Phase, PolicyKind, phases_of

@@ -21,7 +21,10 @@ from extproc import (
 
 
 class ApiKeySettings(Settings):
+    """A key in a header of its own. `sidecar.stores.keys` says which keys there are, and whose."""
+
     header: EditableHeader = "x-api-key"
+    """The header that carries the key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,15 +39,22 @@ HEADER: Final = "authorization"
 
 
 class JwtSettings(Settings):
-    """`consumer`, `tier` and `scopes` name the claims that hold them; `leeway` is in seconds."""
+    """A signed token in the header `authorization: Bearer`. A token without an end (`exp`) is refused."""
 
     issuer: Annotated[str, Field(min_length=1)]
+    """Who makes the tokens: what their claim `iss` must be."""
     audiences: Annotated[list[str], Field(min_length=1)]
+    """Whom the tokens are for: their claim `aud` must name one of these."""
     jwks: File
+    """The file with the issuer's public keys (JWKS). A relative name is looked for beside gateway.yaml."""
     consumer: str = "sub"
+    """The claim that says who is asking."""
     tier: str = "tier"
+    """The claim that names the consumer's tier."""
     scopes: str = "scope"
+    """The claim that lists what the consumer may do: a list, or a text with spaces between."""
     leeway: Annotated[int, Field(ge=0, le=60)] = 30
+    """By how many seconds the issuer's clock may be wrong."""
 
 
 class InvalidToken(Exception):

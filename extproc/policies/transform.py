@@ -35,18 +35,27 @@ Member = Annotated[str, Field(pattern=r"^[^.\s]+(\.[^.\s]+)*$", max_length=256)]
 
 
 class JsonEdits(Settings):
-    """`set` maps a dotted path of member names to the expression for its value."""
+    """Edits of a JSON body."""
 
     set: dict[Member, AnswerCel] = {}
+    """Members to set, each by its path of names with dots between, to the value of an expression."""
 
 
 class ResponseEdits(Settings):
+    """What is edited in an answer. Expressions see the answer as the upstream gave it."""
+
     headers: dict[EditableHeader, AnswerCel] = {}
+    """Headers to set, each to the value of an expression."""
     json_: Annotated[JsonEdits, Field(alias="json")] = JsonEdits()
+    """Edits of the body, where it is a JSON object; any other body passes as it is. The answer is then held until it is
+    complete, up to 1 MiB."""
 
 
 class TransformSettings(Settings):
+    """Set headers and JSON members of an answer, the values given by expressions."""
+
     response: ResponseEdits
+    """What is edited in an answer."""
 
 
 def _phases(settings: TransformSettings) -> frozenset[Phase]:

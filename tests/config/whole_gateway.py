@@ -1,0 +1,88 @@
+"""A gateway file that writes every key there is, and ways to change one value of it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any, Final
+
+import yaml
+
+from extproc.config.source import parse
+from extproc.core.problems import Path
+
+WHOLE: Final = """
+listeners:
+  - {name: public, address: "0.0.0.0:8080", trusted_proxies: {hops: 1, proxy_protocol: true}}
+envoy: {concurrency: 4, admin: "127.0.0.1:9901"}
+sidecar:
+  address: unix:/run/extproc
+  admin: "0.0.0.0:9900"
+  timeout: 250ms
+  stores: {counters: memory, keys: file:keys.yaml}
+upstreams:
+  users:
+    endpoints: ["127.0.0.1:9101"]
+    dns: logical
+    balance: round_robin
+    timeout: 5s
+    connect_timeout: 1s
+    retries: 2
+    health_check: /healthz
+    outlier_detection: true
+authentication:
+  company: {jwt: {issuer: https://id, audiences: [shop], jwks: jwks.json, consumer: sub, tier: t, scopes: s, leeway: 5}}
+  partners: {api_key: {header: x-api-key}}
+  others: {api_key: }
+tiers: {free: {rate: 10/s, burst: 5}}
+models: {score: {versions: {v1: {upstream: users, weight: 99.5}, v2: {upstream: users, weight: 0.5}}, sticky: none}}
+defaults:
+  authenticate: [company, partners]
+  limits: [tier]
+  timeout: 15s
+  body_limit: 1MiB
+  policies: [{use: transform, response: {}}]
+routes:
+  - name: users
+    match:
+      hosts: [api.example.com, "*.example.com"]
+      path_prefix: /users
+      methods: [GET, POST]
+      headers: {x-a: "1", x-b: present, x-c: {exact: z}, x-d: {prefix: z}, x-e: {present: true}}
+      query: {q: present, n: 1}
+    upstream: users
+    authenticate: partners
+    authorize: request.method == "GET"
+    limits: [tier, {per: consumer, rate: 2/s, burst: 1}, {per: address, rate: 50/minute}]
+    timeout: 1s
+    body_limit: 65536
+    policies: [{use: transform, response: {headers: {x-a: "'1'"}, json: {set: {a.b: route.name}}}}]
+  - {name: stream, match: {path: /stream}, upstream: users, stream: true, authenticate: none, limits: []}
+  - {name: model, match: {path: /model}, model: score}
+  - {name: old, match: {path: /old}, redirect: {to: /new, status: 301}}
+"""
+
+
+def as_an_editor_reads(text: str) -> Any:
+    """Without the environment, and with the scalars of YAML 1.2."""
+    return parse(text, lambda scalar: scalar).data
+
+
+def scalars(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Where every value without members is."""
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if members is None:
+        yield path
+        return
+    for key, member in members:
+        yield from scalars(member, (*path, key))
+
+
+def changed(value: Any, path: Path, to: Any) -> str:
+    """The file with another value there."""
+    data = copy.deepcopy(value)
+    place = data
+    for part in path[:-1]:
+        place = place[part]
+    place[path[-1]] = to
+    return yaml.dump(data, sort_keys=False, allow_unicode=True)
