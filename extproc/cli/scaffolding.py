@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Final
 
-from extproc.config.schema import schema_text
+from extproc.config.schema import gateway_schema
 from extproc.plugins.registry import discover
 
 SCAFFOLD: Final = Path(__file__).with_name("scaffold")
@@ -36,7 +37,8 @@ def make_project(folder: Path) -> list[Path]:
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
-    (folder / SCHEMA).write_text(schema_text(discover(folder).settings), encoding="utf-8")
+    schema = json.dumps(gateway_schema(discover(folder).settings), indent=2)
+    (folder / SCHEMA).write_text(schema + "\n", encoding="utf-8")
     return sorted(folder / name for name in (*texts, Path(SCHEMA)))
 
 
