@@ -61,10 +61,19 @@ def is_run_elsewhere(command: str) -> bool:
     return any(command.startswith(name) for name in ELSEWHERE)
 
 
+@pytest.fixture
+def folder(demo: Demo) -> Iterator[Path]:
+    """The demo's, as it was before when a page is done with it."""
+    before = set(demo.folder.iterdir())
+    yield demo.folder
+    for made in set(demo.folder.iterdir()) - before:
+        shutil.rmtree(made) if made.is_dir() else made.unlink()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_commands_of_a_page_do_what_it_says(page: Path, demo: Demo) -> None:
+def test_the_commands_of_a_page_do_what_it_says(page: Path, folder: Path) -> None:
     environment = {
-        "PATH": f"{Path(sys.executable).parent}:{os.defpath}", "NO_COLOR": "1", "HOME": str(demo.folder),
+        "PATH": f"{Path(sys.executable).parent}:{os.defpath}", "NO_COLOR": "1", "HOME": str(folder),
         "COLUMNS": "160", "LC_ALL": "C.UTF-8",
     }  # fmt: skip
     setting = ""
@@ -73,7 +82,7 @@ def test_the_commands_of_a_page_do_what_it_says(page: Path, demo: Demo) -> None:
             setting = f"{command}; "
             continue
         ended = subprocess.run(
-            ["/bin/bash", "-c", setting + command], cwd=demo.folder, env=environment, capture_output=True, text=True,
+            ["/bin/bash", "-c", setting + command], cwd=folder, env=environment, capture_output=True, text=True,
             timeout=120, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         assert ended.returncode == 0, f"{command}\n{ended.stdout}{ended.stderr}"
