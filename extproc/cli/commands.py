@@ -113,6 +113,21 @@ def serve(file: File) -> None:
 
 
 @app.command()
+def healthcheck(
+    admin: Annotated[str, typer.Option(help="The sidecar's admin address.", metavar="HOST:PORT")] = "127.0.0.1:9900",
+) -> None:
+    """Say nothing where the sidecar is ready, and why not otherwise: for images and orchestrators."""
+    with reported():
+        from extproc.cli.healthcheck import check_ready, parse_address  # noqa: PLC0415
+
+        try:
+            host, port = parse_address(admin)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+        check_ready(host, port)
+
+
+@app.command()
 def up(
     file: Annotated[
         Path | None, typer.Argument(help="The file to run; - reads standard input.", metavar="[FILE]")

@@ -40,7 +40,10 @@ except SystemExit as ended:
         ["up", "gateway.yaml", "--demo", "compose/demo"],
         ["up", "gateway.yaml", "--port", "0"],
         ["up", "gateway.yaml", "--port", "65536"],
+        ["healthcheck", "--admin", "9900"],
+        ["healthcheck", "--admin", "127.0.0.1:0"],
         ["demo"],
+        ["demo", "credentials", "--folder"],
         ["demo", "token"],
         ["demo", "token", "--consumer", "acme"],
     ],
@@ -115,7 +118,7 @@ def test_help_is_instant_for_it_imports_nothing_heavy(tmp_path: Path) -> None:
     assert not HEAVY & imported_by("--help", folder=tmp_path)
 
 
-@pytest.mark.parametrize("command", [["check"], ["render"], ["serve"], ["up"], ["demo", "token"]])
+@pytest.mark.parametrize("command", [["check"], ["render"], ["serve"], ["up"], ["healthcheck"], ["demo", "token"]])
 def test_the_help_of_a_command_imports_nothing_that_only_running_it_needs(command: list[str], tmp_path: Path) -> None:
     # Pydantic is typer's own doing: it validates parameters with it.
     assert HEAVY & imported_by(*command, "--help", folder=tmp_path) <= {"pydantic"}
@@ -124,5 +127,5 @@ def test_the_help_of_a_command_imports_nothing_that_only_running_it_needs(comman
 def test_help_lists_every_command(tmp_path: Path) -> None:
     ended = extproc("--help", folder=tmp_path)
     assert ended.code == 0
-    for command in ("check", "render", "serve", "up", "demo"):
+    for command in ("check", "render", "serve", "up", "healthcheck", "demo"):
         assert f"\n  {command} " in ended.output

@@ -10,6 +10,7 @@ from extproc.app.demo import NoDemo
 from extproc.app.envoy import NoEnvoy
 from extproc.app.local import CannotRun
 from extproc.cli.failures import EXPECTED, Exit, reported
+from extproc.cli.healthcheck import NotReady
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.services.server import SocketInUse
 
@@ -25,6 +26,7 @@ CASES = [
     (FileNotFoundError(errno.ENOENT, "No such file", "a.pem"), Exit.RUNTIME, ["extproc: a.pem: No such file"]),
     (CannotRun("a port is taken"), Exit.RUNTIME, ["extproc: a port is taken"]),
     (NoEnvoy("there is no Envoy"), Exit.RUNTIME, ["extproc: there is no Envoy"]),
+    (NotReady("it is not ready"), Exit.RUNTIME, ["extproc: it is not ready"]),
     (SocketInUse("another serves"), Exit.RUNTIME, ["extproc: another serves"]),
     (ExceptionGroup("tasks", [TAKEN]), Exit.RUNTIME, ["extproc: Address already in use"]),
     (ExceptionGroup("tasks", [InvalidConfig([PROBLEM])]), Exit.FINDINGS, [str(PROBLEM), ONE]),
@@ -68,4 +70,4 @@ def test_no_failure_is_no_exit() -> None:
 
 
 def test_every_expected_failure_exists_under_its_name() -> None:
-    assert {kind.__name__ for kind in (CannotRun, NoDemo, NoEnvoy, SocketInUse)} == set(EXPECTED)
+    assert {kind.__name__ for kind in (CannotRun, NoDemo, NoEnvoy, NotReady, SocketInUse)} == set(EXPECTED)
