@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,15 @@ class Credentials:
     premium_jwt: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the demo is to be asked. Without a token, nobody reads what the sidecar keeps to itself."""
+
+    gateway: str
+    admin: str
+    admin_token: str = field(default="", repr=False)
+
+
 def make_credentials(folder: Path, clock: Clock) -> Credentials:
     """A new signing key and new API keys in `folder`: the private parts stay in files that only the user may read."""
     private = ec.generate_private_key(ec.SECP256R1())
@@ -60,12 +70,14 @@ def make_credentials(folder: Path, clock: Clock) -> Credentials:
     free, premium = (api_key.spell(secrets.token_bytes(api_key.RANDOM_BYTES)) for _ in range(2))
     entries = [_entry(free, "free-by-key", "free"), _entry(premium, "premium-by-key", "premium")]
     write_private(folder / KEYS, yaml.safe_dump({"keys": entries}, sort_keys=False))
-    return Credentials(
-        free_key=free,
-        premium_key=premium,
-        free_jwt=make_token(folder, clock, "free-by-jwt", "free", ()),
-        premium_jwt=make_token(folder, clock, "premium-by-jwt", "premium", ("orders:read",)),
-    )
+    free_jwt, premium_jwt = make_tokens(folder, clock)
+    return Credentials(free_key=free, premium_key=premium, free_jwt=free_jwt, premium_jwt=premium_jwt)
+
+
+def make_tokens(folder: Path, clock: Clock) -> tuple[str, str]:
+    """The tokens of the free and of the premium caller. Raises NoDemo."""
+    free = make_token(folder, clock, "free-by-jwt", "free", ())
+    return free, make_token(folder, clock, "premium-by-jwt", "premium", ("orders:read",))
 
 
 def make_token(folder: Path, clock: Clock, consumer: str, tier: str, scopes: tuple[str, ...]) -> str:
@@ -78,6 +90,20 @@ def make_token(folder: Path, clock: Clock, consumer: str, tier: str, scopes: tup
     if scopes:
         claims["scope"] = " ".join(scopes)
     return jwt.encode(claims, key, algorithm="ES256", headers={"kid": KEY_ID})
+
+
+def environment_file(places: Places, credentials: Credentials) -> str:
+    """What a shell reads with `. demo.env`."""
+    values = {
+        "GATEWAY": places.gateway,
+        "ADMIN": places.admin,
+        "ADMIN_TOKEN": places.admin_token,
+        "FREE_KEY": credentials.free_key,
+        "PREMIUM_KEY": credentials.premium_key,
+        "FREE_JWT": credentials.free_jwt,
+        "PREMIUM_JWT": credentials.premium_jwt,
+    }
+    return "".join(f"{name}={shlex.quote(value) if value else ''}\n" for name, value in values.items())
 
 
 def _signing_key(file: Path) -> Any:

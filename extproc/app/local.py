@@ -249,7 +249,8 @@ class _Run:
             credentials=credentials,
         )
         if credentials:
-            write_private(self._work / demo.ENVIRONMENT, _environment_file(running, credentials))
+            places = demo.Places(running.gateway, running.admin, running.admin_token)
+            write_private(self._work / demo.ENVIRONMENT, demo.environment_file(places, credentials))
         self._reporter.ready(running)
 
     def _obituary(self, child: Child) -> str:
@@ -257,19 +258,6 @@ class _Run:
         log = self._work / logs.get(child.name, f"{child.name}.log")
         said = log.read_text("utf-8", "replace").strip().splitlines()[-5:]
         return "\n".join([f"{child.name} ended with status {child.process.returncode}: see {log}", *said])
-
-
-def _environment_file(running: Running, credentials: demo.Credentials) -> str:
-    values = {
-        "GATEWAY": running.gateway,
-        "ADMIN": running.admin,
-        "ADMIN_TOKEN": running.admin_token,
-        "FREE_KEY": credentials.free_key,
-        "PREMIUM_KEY": credentials.premium_key,
-        "FREE_JWT": credentials.free_jwt,
-        "PREMIUM_JWT": credentials.premium_jwt,
-    }
-    return "".join(f"{name}={value}\n" for name, value in values.items())
 
 
 def _get(url: str) -> str:

@@ -164,3 +164,19 @@ def token(
             write_json({"token": made})
             return
         typer.echo(made)
+
+
+@demo.command()
+def credentials(
+    folder: Annotated[Path, typer.Option(help="Where the files go.")] = Path(WORK_FOLDER),
+    gateway: Annotated[str, typer.Option(help="The gateway's address, for demo.env.")] = "http://127.0.0.1:8080",
+    admin: Annotated[str, typer.Option(help="The sidecar's admin address, for demo.env.")] = "http://127.0.0.1:9900",
+    force: Annotated[
+        bool, typer.Option("--force", help="Make all anew: what was given out is worthless then.")
+    ] = False,
+) -> None:
+    """Make the demo's signing key, API keys and tokens, where they are not there yet."""
+    with reported():
+        from extproc.cli.credentials import provide  # noqa: PLC0415
+
+        provide(folder, gateway, admin, force=force)

@@ -43,7 +43,7 @@ except SystemExit as ended:
         ["healthcheck", "--admin", "9900"],
         ["healthcheck", "--admin", "127.0.0.1:0"],
         ["demo"],
-        ["demo", "credentials", "--folder"],
+        ["demo", "credentials", "--fold"],
         ["demo", "token"],
         ["demo", "token", "--consumer", "acme"],
     ],
@@ -118,7 +118,9 @@ def test_help_is_instant_for_it_imports_nothing_heavy(tmp_path: Path) -> None:
     assert not HEAVY & imported_by("--help", folder=tmp_path)
 
 
-@pytest.mark.parametrize("command", [["check"], ["render"], ["serve"], ["up"], ["healthcheck"], ["demo", "token"]])
+@pytest.mark.parametrize(
+    "command", [["check"], ["render"], ["serve"], ["up"], ["healthcheck"], ["demo", "credentials"], ["demo", "token"]]
+)
 def test_the_help_of_a_command_imports_nothing_that_only_running_it_needs(command: list[str], tmp_path: Path) -> None:
     # Pydantic is typer's own doing: it validates parameters with it.
     assert HEAVY & imported_by(*command, "--help", folder=tmp_path) <= {"pydantic"}
