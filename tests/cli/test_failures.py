@@ -11,6 +11,7 @@ from extproc.app.envoy import NoEnvoy
 from extproc.app.local import CannotRun
 from extproc.cli.failures import EXPECTED, Exit, reported
 from extproc.cli.healthcheck import NotReady
+from extproc.cli.scaffolding import AlreadyThere
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.services.server import SocketInUse
 
@@ -70,4 +71,4 @@ def test_no_failure_is_no_exit() -> None:
 
 
 def test_every_expected_failure_exists_under_its_name() -> None:
-    assert {kind.__name__ for kind in (CannotRun, NoDemo, NoEnvoy, NotReady, SocketInUse)} == set(EXPECTED)
+    assert {kind.__name__ for kind in (AlreadyThere, CannotRun, NoDemo, NoEnvoy, NotReady, SocketInUse)} == set(EXPECTED)
