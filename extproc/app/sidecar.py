@@ -26,6 +26,7 @@ from extproc.app.project import Project, build_gateway
 from extproc.core.gateway import Gateway
 from extproc.core.names import sidecar_sockets
 from extproc.core.ports import Ports, Recorder
+from extproc.plan.describe import describe
 from extproc.plan.model import Endpoint, Plan
 from extproc.services.ext_authz import ExtAuthz
 from extproc.services.ext_proc import ExtProc
@@ -79,8 +80,9 @@ class Sidecar:
         return self._ready
 
     def plan(self) -> dict[str, object]:
-        routes = [{"name": route.name, "calls": route.placement.calls} for route in self._plan.routes]
-        return {"revision": self._plan.revision, "routes": routes}
+        described = describe(self._plan)
+        routes = [{"name": route.name, "calls": route.calls} for route in described.routes]
+        return {"revision": described.revision, "routes": routes}
 
     def metrics(self, accept: str) -> tuple[str, bytes]:
         return self._metrics.exposition(accept)

@@ -1,7 +1,8 @@
 """The HTTP filters, in one table: what runs in which order, and why there.
 
 Requests meet the rows from top to bottom, responses from bottom to top. A filter that no route needs is left out. Each
-row's `route` says what one route changes about it; a route that says nothing gets what the row itself does.
+row's `route` says what one route changes about it; a route that says nothing gets what the row itself does. `acts` says
+whether the filter does anything for a route, for whoever reads a plan.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Row:
     route: RouteConfig = lambda plan, route: None
     needed: Callable[[Plan], bool] = lambda plan: True
     disabled: bool = False
+    acts: Callable[[RoutePlan], bool] = lambda route: True
 
 
 def _strip_internal(plan: Plan) -> Message:
@@ -71,18 +73,26 @@ ORDER: Final = (
         lambda plan: buffer.Buffer(max_request_bytes=DEFAULT_BODY_LIMIT),
         _buffer_route,
     ),
-    Row(RBAC, "denies all, so that a route without an explicit say is closed", _deny_all, _open_route),
+    Row(
+        RBAC,
+        "denies all, so that a route without an explicit say is closed",
+        _deny_all,
+        _open_route,
+        acts=lambda route: False,
+    ),
     Row(
         EXT_AUTHZ,
         "who is asking, may they, how often, and where to: one call, before anything that could act on the answer",
         callouts.ext_authz,
         callouts.ext_authz_route,
+        acts=lambda route: route.placement.fused,
     ),
     Row(
         RATELIMIT,
         "limits of routes that need no ext_authz; after it, so that nothing refused is counted",
         callouts.ratelimit,
         needed=lambda plan: bool(plan.descriptors),
+        acts=lambda route: bool(route.placement.descriptors),
     ),
     Row(
         EXT_PROC,
@@ -91,6 +101,7 @@ ORDER: Final = (
         callouts.ext_proc_route,
         needed=lambda plan: any(route.placement.edits for route in plan.routes),
         disabled=True,
+        acts=lambda route: route.placement.edits,
     ),
     Row(ROUTER, "sends the request on; must be last", lambda plan: router.Router(suppress_envoy_headers=True)),
 )
@@ -108,3 +119,8 @@ def route_filters(plan: Plan, route: RoutePlan | None) -> dict[str, Message]:
     """What this route changes, by filter name."""
     configs = {row.name: row.route(plan, route) for row in ORDER if row.needed(plan)}
     return {name: config for name, config in configs.items() if config is not None}
+
+
+def met_by(plan: Plan, route: RoutePlan) -> list[Row]:
+    """The filters that do something for a request on this route, in the order in which it meets them."""
+    return [row for row in ORDER if row.needed(plan) and row.acts(route)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -25,8 +26,8 @@ from extproc.plan.model import (
     ValueRule,
 )
 from extproc.plan.routing import domains, serves
+from extproc.plan.times import STREAM_IDLE, upstreams_of, whole_time
 
-STREAM_IDLE: Final = 300.0
 # Safe for every method: none of them can be after the upstream began to act on the request.
 RETRY_ON: Final = "connect-failure,refused-stream,reset-before-request"
 REDIRECTS: Final = {
@@ -86,9 +87,9 @@ def _route(plan: Plan, item: RoutePlan) -> route.Route:
 
 
 def _action(plan: Plan, item: RoutePlan) -> route.RouteAction:
-    upstreams = [plan.upstreams[name] for name in _upstreams(plan, item)]
+    upstreams = upstreams_of(plan, item)
     action = route.RouteAction(
-        timeout=seconds(0 if item.stream else _timeout(item, upstreams)),
+        timeout=seconds(whole_time(plan, item) or 0),
         retry_policy=_retries(upstreams),
         rate_limits=[_rate_limit(plan, item, limit) for limit in item.placement.descriptors],
     )
@@ -101,19 +102,7 @@ def _action(plan: Plan, item: RoutePlan) -> route.RouteAction:
     return action
 
 
-def _upstreams(plan: Plan, item: RoutePlan) -> tuple[str, ...]:
-    if isinstance(item.target, ToModel):
-        return plan.models[item.target.model].upstreams
-    return (item.target.upstream,) if isinstance(item.target, ToUpstream) else ()
-
-
-def _timeout(item: RoutePlan, upstreams: list[UpstreamPlan]) -> float:
-    """The route's whole time; without retries, an upstream's own shorter one is the whole time too."""
-    tried_once = [upstream.timeout for upstream in upstreams if upstream.timeout is not None and not upstream.retries]
-    return min([item.timeout, max(tried_once)]) if len(tried_once) == len(upstreams) else item.timeout
-
-
-def _retries(upstreams: list[UpstreamPlan]) -> route.RetryPolicy | None:
+def _retries(upstreams: Sequence[UpstreamPlan]) -> route.RetryPolicy | None:
     """Of several versions the most cautious: the fewest retries, the longest time for each."""
     retries = min(upstream.retries for upstream in upstreams)
     if retries == 0:

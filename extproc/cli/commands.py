@@ -47,11 +47,11 @@ def check(file: File, output: OutputOption = Output.TEXT) -> None:
     with reported(output):
         from extproc.cli.files import checked  # noqa: PLC0415
 
-        plan = checked(file)
+        good = checked(file)
         if output is Output.JSON:
-            write_json({"ok": True, "routes": len(plan.routes), "revision": plan.revision})
+            write_json({"ok": True, "routes": len(good.routes), "revision": good.revision})
             return
-        typer.echo(f"{file}: ok ({len(plan.routes)} routes, revision {plan.revision})")
+        typer.echo(f"{file}: ok ({len(good.routes)} routes, revision {good.revision})")
 
 
 @app.command()
@@ -70,6 +70,15 @@ def render(file: File, output: OutputOption = Output.TEXT) -> None:
 
 
 @app.command()
+def plan(file: File, output: OutputOption = Output.TEXT) -> None:
+    """Say what a gateway file means: per route, what judges a request, where, and what it costs."""
+    with reported(output):
+        from extproc.cli.planning import plan_file  # noqa: PLC0415
+
+        plan_file(file, as_json=output is Output.JSON)
+
+
+@app.command()
 def schema(
     file: Annotated[Path | None, typer.Argument(help="Use the policies folder beside it.", metavar="[FILE]")] = None,
     output: OutputOption = Output.TEXT,
@@ -77,9 +86,9 @@ def schema(
     """Print the JSON Schema of gateway files, for editors."""
     with reported(output):
         from extproc.cli.files import kinds_for  # noqa: PLC0415
-        from extproc.config.schema import gateway_schema  # noqa: PLC0415
+        from extproc.config.schema import schema_text  # noqa: PLC0415
 
-        write_json(gateway_schema(kinds_for(file)))
+        typer.echo(schema_text(kinds_for(file)), nl=False)
 
 
 @app.command()

@@ -7,6 +7,7 @@ Nowhere is anything cut off.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -35,8 +36,13 @@ def write_json(value: Any) -> None:
 
 
 def console() -> Console:
-    """Colours where the terminal has them; NO_COLOR and pipes get plain text (rich)."""
+    """Colours where the terminal has them; NO_COLOR and pipes get plain text (rich).
+
+    A letter that the locale cannot spell is written by its number: it is no reason to say nothing.
+    """
     from rich.console import Console  # noqa: PLC0415
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     natural = not sys.stdout.isatty() and not os.environ.get("COLUMNS")  # noqa: TID251 - the terminal's own business
     return Console(highlight=False, width=UNBOUNDED if natural else None)

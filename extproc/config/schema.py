@@ -7,6 +7,7 @@ so itself (pydantic's `json_schema_input_type`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -31,6 +32,11 @@ def gateway_schema(kinds: Kinds) -> JsonSchema:
     definitions = {name: substitutable(schema) for name, schema in language.pop("$defs").items()}
     head = {"$schema": DRAFT, "$id": IDENTITY, "title": "extproc gateway"}
     return {**head, **substitutable(language), "$defs": {**definitions, **SHARED}}
+
+
+def schema_text(kinds: Kinds) -> str:
+    """As it is written into a file."""
+    return json.dumps(gateway_schema(kinds), indent=2) + "\n"
 
 
 def language_schema(kinds: Kinds) -> JsonSchema:

@@ -75,15 +75,20 @@ class Placement:
     edits_body: bool = False
 
     @property
-    def filters(self) -> tuple[str, ...]:
-        """The filters that call the sidecar, and what the last of them shows it."""
-        edits = "ext_proc with bodies" if self.edits_body else "ext_proc"
-        asked = (("ext_authz", self.fused), ("ratelimit", bool(self.descriptors)), (edits, self.edits))
+    def services(self) -> tuple[str, ...]:
+        """The sidecar's services that a request asks, each by the filter of its name."""
+        asked = (("ext_authz", self.fused), ("ratelimit", bool(self.descriptors)), ("ext_proc", self.edits))
         return tuple(name for name, needed in asked if needed)
 
     @property
+    def filters(self) -> tuple[str, ...]:
+        """The filters that call the sidecar, and what the last of them shows it."""
+        shown = " with bodies" if self.edits_body else ""
+        return tuple(f"{name}{shown if name == 'ext_proc' else ''}" for name in self.services)
+
+    @property
     def calls(self) -> int:
-        return len(self.filters)
+        return len(self.services)
 
 
 @dataclass(frozen=True, slots=True)

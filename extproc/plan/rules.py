@@ -31,6 +31,16 @@ def rule_of(spec: PolicySpec) -> str:
     return ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in written.items())
 
 
+def brief_of(spec: PolicySpec) -> str:
+    """What of it fits into a table: tiers and versions are told elsewhere, a kind's own settings in full only."""
+    settings = spec.settings
+    if isinstance(settings, LimitSpec):
+        return ", ".join([*(["tier"] if settings.by_tier else []), *map(limit_rule, settings.own)])
+    if isinstance(settings, ChooseSpec):
+        return f"a version, sticky by {settings.sticky}"
+    return settings if isinstance(settings, str) else ""
+
+
 def limit_rule(limit: Limit) -> str:
     """`10/s per consumer, burst 20`."""
     rate = f"{limit.count}/{SHORT.get(limit.period, f'{limit.period} s')} per {limit.per.value}"

@@ -31,6 +31,8 @@ except SystemExit as ended:
     [
         ["check"],
         ["render"],
+        ["plan"],
+        ["schema", "a", "b"],
         ["serve"],
         ["nosuchcommand"],
         ["check", "a", "b"],
@@ -119,7 +121,11 @@ def test_help_is_instant_for_it_imports_nothing_heavy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["check"], ["render"], ["serve"], ["up"], ["healthcheck"], ["demo", "credentials"], ["demo", "token"]]
+    "command",
+    [
+        *(["init"], ["check"], ["plan"], ["explain"], ["schema"], ["render"], ["serve"], ["up"], ["healthcheck"]),
+        *(["demo", "credentials"], ["demo", "token"]),
+    ],
 )
 def test_the_help_of_a_command_imports_nothing_that_only_running_it_needs(command: list[str], tmp_path: Path) -> None:
     # Pydantic is typer's own doing: it validates parameters with it.
@@ -129,5 +135,5 @@ def test_the_help_of_a_command_imports_nothing_that_only_running_it_needs(comman
 def test_help_lists_every_command(tmp_path: Path) -> None:
     ended = extproc("--help", folder=tmp_path)
     assert ended.code == 0
-    for command in ("check", "render", "serve", "up", "healthcheck", "demo"):
+    for command in ("init", "check", "plan", "explain", "schema", "render", "serve", "up", "healthcheck", "demo"):
         assert f"\n  {command} " in ended.output

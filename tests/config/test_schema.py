@@ -24,7 +24,12 @@ from tests.config.whole_gateway import WHOLE, as_an_editor_reads, changed, scala
 from tests.docs.blocks import ROOT, blocks
 
 FILES = sorted(
-    [*ROOT.glob("envoy/*.gateway.yaml"), *ROOT.glob("tests/golden/*.gateway.yaml"), ROOT / "compose/demo/gateway.yaml"]
+    [
+        *ROOT.glob("envoy/*.gateway.yaml"),
+        *ROOT.glob("tests/golden/*.gateway.yaml"),
+        ROOT / "compose/demo/gateway.yaml",
+        ROOT / "extproc/cli/scaffold/gateway.yaml",
+    ]
 )
 README = [block.text for block in blocks(ROOT / "README.md") if block.language == "yaml"]
 BAD = sorted(Path(__file__).with_name("bad").glob("*.yaml"))

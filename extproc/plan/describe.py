@@ -1,0 +1,138 @@
+"""Plan -> its description. Knows nothing of Envoy's configuration: which filters act is told by whoever does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from extproc.core.limits import Limit
+from extproc.core.policy import Phase
+from extproc.core.problems import spell_path
+from extproc.core.specs import HUNDREDTHS, LIMIT, ChooseSpec, LimitSpec
+from extproc.plan.description import (
+    FieldDescription,
+    FilterDescription,
+    ListenerDescription,
+    MatchDescription,
+    MethodDescription,
+    PlanDescription,
+    PolicyDescription,
+    RequestBody,
+    RouteDescription,
+    TargetDescription,
+    TierDescription,
+    Totals,
+    VersionDescription,
+)
+from extproc.plan.model import FieldMatch, MatchPlan, Plan, PolicySpec, RoutePlan, ToModel, ToRedirect, ValueRule
+from extproc.plan.rules import authentication_rule, brief_of, limit_rule, rule_of
+from extproc.plan.times import STREAM_IDLE, whole_time
+
+MOST_CALLS: Final = 3
+REQUEST: Final = "request"
+FUSED, LIMITS, EDITS = "ext_authz", "ratelimit", "ext_proc"
+Filters = Callable[[RoutePlan], Iterable[FilterDescription]]
+
+
+def no_filters(route: RoutePlan) -> Iterable[FilterDescription]:
+    return ()
+
+
+def describe(plan: Plan, filters: Filters = no_filters) -> PlanDescription:
+    routes = tuple(_route(plan, index, route, filters) for index, route in enumerate(plan.routes))
+    calls = [route.calls for route in routes]
+    return PlanDescription(
+        revision=plan.revision,
+        listeners=tuple(
+            ListenerDescription(item.name, str(item.address), item.hops, item.proxy_protocol) for item in plan.listeners
+        ),
+        tiers=tuple(TierDescription(name, limit_rule(limit)) for name, limit in _tiers(plan).items()),
+        routes=routes,
+        totals=Totals(len(routes), {str(number): calls.count(number) for number in range(MOST_CALLS + 1)}),
+    )
+
+
+def _route(plan: Plan, index: int, route: RoutePlan, filters: Filters) -> RouteDescription:
+    return RouteDescription(
+        name=route.name,
+        match=_match(route.match),
+        target=_target(plan, route),
+        calls=route.placement.calls,
+        services=route.placement.services,
+        filters=tuple(filters(route)),
+        authentication=tuple(MethodDescription(name, plan.authentication[name].kind) for name in route.authentication),
+        policies=tuple(_policies(route, spell_path(("routes", index)))),
+        request_body=RequestBody("held", route.body_limit),
+        response_body="buffered" if route.placement.edits_body else "none",
+        timeout_seconds=whole_time(plan, route),
+        idle_timeout_seconds=STREAM_IDLE if route.stream else None,
+    )
+
+
+def _policies(route: RoutePlan, at: str) -> Iterable[PolicyDescription]:
+    """In the order in which they judge: the request from the first to the last, the answer from the last."""
+    if route.authentication:
+        rule = authentication_rule(route)
+        yield PolicyDescription("authenticate", rule, rule, REQUEST, FUSED, at)
+    yield from (_policy(spec, REQUEST, FUSED) for spec in route.policies if Phase.REQUEST in spec.phases)
+    for limit in route.placement.descriptors:
+        yield PolicyDescription(LIMIT, limit_rule(limit), limit_rule(limit), REQUEST, LIMITS, at)
+    for spec in reversed(route.policies):
+        seen = [phase for phase in (Phase.RESPONSE_BODY, Phase.RESPONSE) if phase in spec.phases]
+        if seen:
+            yield _policy(spec, seen[0].value, EDITS)
+
+
+def _policy(spec: PolicySpec, phase: str, service: str) -> PolicyDescription:
+    return PolicyDescription(spec.kind, rule_of(spec), brief_of(spec), phase, service, spell_path(spec.at))
+
+
+def _tiers(plan: Plan) -> Mapping[str, Limit]:
+    """Those that some route counts."""
+    counted = [
+        spec.settings for route in plan.routes for spec in route.policies if isinstance(spec.settings, LimitSpec)
+    ]
+    return {name: limit for limits in counted for name, limit in limits.tiers.items()}
+
+
+def _match(match: MatchPlan) -> MatchDescription:
+    return MatchDescription(
+        text=match_text(match),
+        hosts=match.hosts,
+        path=match.path or "",
+        path_prefix=match.path_prefix or "",
+        methods=match.methods,
+        headers=tuple(FieldDescription(field.name, field.rule.value, field.value) for field in match.headers),
+        query=tuple(FieldDescription(field.name, field.rule.value, field.value) for field in match.query),
+    )
+
+
+def match_text(match: MatchPlan) -> str:
+    """`GET,POST a.example.com or b.example.com /api and below, x-beta: 1, ?page`."""
+    below = "" if match.path_prefix is None or match.path_prefix == "/" else " and below"
+    path = match.path if match.path is not None else "any path" if match.path_prefix == "/" else match.path_prefix
+    where = " ".join(filter(None, (",".join(match.methods), " or ".join(match.hosts), f"{path}{below}")))
+    fields = [_field(field, ": ") for field in match.headers] + ["?" + _field(field, "=") for field in match.query]
+    return ", ".join([where, *fields])
+
+
+def _field(field: FieldMatch, between: str) -> str:
+    if field.rule is ValueRule.PRESENT:
+        return field.name
+    return f"{field.name}{between}{field.value}" + ("*" if field.rule is ValueRule.PREFIX else "")
+
+
+def _target(plan: Plan, route: RoutePlan) -> TargetDescription:
+    if isinstance(route.target, ToModel):
+        return _model(plan.models[route.target.model])
+    if isinstance(route.target, ToRedirect):
+        to, status = route.target.to, route.target.status
+        return TargetDescription(f"redirect {status} to {to}", "redirect", to=to, status=status)
+    return TargetDescription(route.target.upstream, "upstream", upstream=route.target.upstream)
+
+
+def _model(spec: ChooseSpec) -> TargetDescription:
+    versions = tuple(VersionDescription(item.name, item.upstream, item.weight / HUNDREDTHS) for item in spec.versions)
+    shares = ", ".join(f"{item.name} {item.weight:g} % {item.upstream}" for item in versions)
+    text = f"model {spec.model}: {shares}"
+    return TargetDescription(text, "model", model=spec.model, sticky=spec.sticky, versions=versions)

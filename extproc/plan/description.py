@@ -1,0 +1,136 @@
+"""What a plan says, for its reader: plain data whose names `extproc plan --output json` promises (docs/commands.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FilterDescription:
+    """An HTTP filter of Envoy that does something for a request, and why it stands where it stands."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class FieldDescription:
+    """`rule` is exact, prefix or present."""
+
+    name: str
+    rule: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class MatchDescription:
+    """`text` says it all in a line. No hosts or no methods mean any; one of the paths is empty."""
+
+    text: str
+    hosts: tuple[str, ...]
+    path: str
+    path_prefix: str
+    methods: tuple[str, ...]
+    headers: tuple[FieldDescription, ...]
+    query: tuple[FieldDescription, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionDescription:
+    """`weight` in percent."""
+
+    name: str
+    upstream: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class TargetDescription:
+    """Where a route leads. `kind` is upstream, model or redirect; what belongs to another kind is empty."""
+
+    text: str
+    kind: str
+    upstream: str = ""
+    model: str = ""
+    sticky: str = ""
+    versions: tuple[VersionDescription, ...] = ()
+    to: str = ""
+    status: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyDescription:
+    """A policy that judges. `phase` is what it sees: request, response or response_body; `service` is which of the
+    sidecar's asks it; `brief` is its rule as far as a table has room for it."""
+
+    policy: str
+    rule: str
+    brief: str
+    phase: str
+    service: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class MethodDescription:
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestBody:
+    """Envoy holds a body until it is complete, up to the limit. The sidecar never sees it."""
+
+    mode: str
+    limit_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RouteDescription:
+    """`services` are the sidecar's that a request asks, `calls` how many. `response_body` is none or buffered: whether
+    the sidecar sees it. `timeout_seconds` is None where there is none: a stream, which has `idle_timeout_seconds`."""
+
+    name: str
+    match: MatchDescription
+    target: TargetDescription
+    calls: int
+    services: tuple[str, ...]
+    filters: tuple[FilterDescription, ...]
+    authentication: tuple[MethodDescription, ...]
+    policies: tuple[PolicyDescription, ...]
+    request_body: RequestBody
+    response_body: str
+    timeout_seconds: float | None
+    idle_timeout_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerDescription:
+    name: str
+    address: str
+    trusted_hops: int
+    proxy_protocol: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TierDescription:
+    name: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """`routes_by_calls` has how many routes make 0, 1, 2 and 3 calls."""
+
+    routes: int
+    routes_by_calls: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanDescription:
+    revision: str
+    listeners: tuple[ListenerDescription, ...]
+    tiers: tuple[TierDescription, ...]
+    routes: tuple[RouteDescription, ...]
+    totals: Totals

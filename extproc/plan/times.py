@@ -1,0 +1,25 @@
+"""How long a request may take, from what the route and its upstreams say."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from extproc.plan.model import Plan, RoutePlan, ToModel, ToUpstream, UpstreamPlan
+
+STREAM_IDLE: Final = 300.0
+
+
+def upstreams_of(plan: Plan, route: RoutePlan) -> tuple[UpstreamPlan, ...]:
+    """Those that may serve it; none for a redirect."""
+    if isinstance(route.target, ToModel):
+        return tuple(plan.upstreams[name] for name in plan.models[route.target.model].upstreams)
+    return (plan.upstreams[route.target.upstream],) if isinstance(route.target, ToUpstream) else ()
+
+
+def whole_time(plan: Plan, route: RoutePlan) -> float | None:
+    """The route's own; without retries, an upstream's shorter one is the whole time too. None where there is no end."""
+    upstreams = upstreams_of(plan, route)
+    if route.stream or not upstreams:
+        return None
+    tried_once = [upstream.timeout for upstream in upstreams if upstream.timeout is not None and not upstream.retries]
+    return min([route.timeout, max(tried_once)]) if len(tried_once) == len(upstreams) else route.timeout
