@@ -71,4 +71,6 @@ def test_no_failure_is_no_exit() -> None:
 
 
 def test_every_expected_failure_exists_under_its_name() -> None:
-    assert {kind.__name__ for kind in (AlreadyThere, CannotRun, NoDemo, NoEnvoy, NotReady, SocketInUse)} == set(EXPECTED)
+    assert {kind.__name__ for kind in (AlreadyThere, CannotRun, NoDemo, NoEnvoy, NotReady, SocketInUse)} == set(
+        EXPECTED
+    )
