@@ -1,4 +1,4 @@
-"""A stream that never makes its writer wait: the decision log must not be able to stop decisions."""
+"""The decision log, written by a thread: neither making a line nor its reader can stop a decision."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from itertools import islice
 from typing import Final, TextIO
 
 WAITING: Final = 10_000  # lines, those under way included; more are dropped, and counted
-BATCH: Final = 1_000
-LINGER: Final = 0.05  # seconds in which lines gather: waking a thread for each would cost more than writing it
+BATCH: Final = 100  # made at once: whoever decides must not wait long for the interpreter
+LINGER: Final = 0.05  # seconds in which lines gather: many made in a row cost half of what each alone would
 CLOSE_TIMEOUT: Final = 1.0
+Line = Callable[[], str]
 
 
-class BackgroundStream:
-    """A text stream to whoever writes lines to it. A reader that stalls or goes away costs lines, and no more."""
+class BackgroundLog:
+    """Takes lines that are still to be made. A reader that stalls or goes away costs lines, and no more."""
 
     def __init__(self, stream: TextIO, on_drop: Callable[[], object] = lambda: None) -> None:
         """`on_drop` is called for each line that is lost, in the thread that loses it."""
         self._stream = stream
         self._on_drop = on_drop
-        self._lines: deque[str] = deque()
+        self._lines: deque[Line] = deque()
         self._dropped = 0
         self._some = threading.Event()
         self._closing = threading.Event()
@@ -29,17 +30,13 @@ class BackgroundStream:
         self._thread = threading.Thread(target=self._drain, name="decision-log", daemon=True)
         self._thread.start()
 
-    def write(self, text: str) -> int:
+    def put(self, line: Line) -> None:
         if len(self._lines) < WAITING:
-            self._lines.append(text)
+            self._lines.append(line)
         else:
             self._lost(1)
         if not self._some.is_set():
             self._some.set()
-        return len(text)
-
-    def flush(self) -> None:
-        """Lines are flushed where they are written."""
 
     def close(self) -> None:
         """Write what is waiting, as far as that goes in a second."""
@@ -59,9 +56,9 @@ class BackgroundStream:
         """Lines leave the queue when they are written, so that its bound is the bound."""
         lines = list(islice(self._lines, BATCH))
         dropped, self._dropped = self._dropped, 0
-        told = [f'{{"event": "dropped", "lines": {dropped}}}\n'] if dropped else []
+        told = f'{{"event": "dropped", "lines": {dropped}}}\n' if dropped else ""
         try:
-            self._stream.write("".join(told + lines))
+            self._stream.write(told + "".join(map(_made, lines)))
             self._stream.flush()
         except (OSError, ValueError):  # nobody reads any more
             self._dropped += dropped
@@ -73,3 +70,11 @@ class BackgroundStream:
         self._dropped += lines
         for _ in range(lines):
             self._on_drop()
+
+
+def _made(line: Line) -> str:
+    """What a policy put into a record may fail to become text; the others are written all the same."""
+    try:
+        return line()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the thread goes on
+        return f'{{"event": "unwritable", "error": "{type(error).__name__}"}}\n'

@@ -17,7 +17,7 @@ import grpc
 import uvicorn
 
 from extproc.admin.application import application
-from extproc.app.background import BackgroundStream
+from extproc.app.background import BackgroundLog
 from extproc.app.clock import SystemClock
 from extproc.app.lag import lag_measured
 from extproc.app.observing import Harmless, ObservedCounters, RecordedAndCounted
@@ -57,8 +57,8 @@ class Sidecar:
         self._gateway, ports = build_gateway(project, counters)
         metrics.config_loaded(self._gateway)
         self._clock = ports.clock
-        self._log = BackgroundStream(sys.stdout, harmless(metrics.line_dropped))
-        self._recorder = JsonRecorder(ports.clock, self._log)
+        self._log = BackgroundLog(sys.stdout, harmless(metrics.line_dropped))
+        self._recorder = JsonRecorder(ports.clock, self._log.put)
         recorder = RecordedAndCounted(self._recorder, harmless(metrics.record))
         self._server = Server(free_slot(plan), self._handlers(ports, recorder))
 

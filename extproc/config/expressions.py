@@ -10,7 +10,7 @@ import functools
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cel_expr_python import cel
@@ -18,6 +18,11 @@ from cel_expr_python import cel
 from extproc.core.errors import CouldNotDecide
 from extproc.core.variables import TYPES
 
+# Variables that have few values. CEL has no clock and no chance: over these, the same question has the same answer.
+REPEATING: Final = frozenset(
+    {"request.method", "request.scheme", "route.name", "consumer.tier", "consumer.method", "consumer.scopes"}
+)
+REMEMBERED: Final = 1024  # answers of one condition
 MAX_LENGTH: Final = 4096
 ENVIRONMENTS: Final = 64  # kept; expressions of one gateway read much the same variables
 # Variables that have no value yet, or no more, where an expression is evaluated.
@@ -38,6 +43,7 @@ class CelExpression:
     text: str
     compiled: cel.Expression
     reads: tuple[str, ...] = tuple(TYPES)
+    _held: dict[tuple[object, ...], bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def value(self, variables: Mapping[str, object]) -> object:
         result = self._result(variables)
@@ -47,6 +53,17 @@ class CelExpression:
         return _plain(result)
 
     def holds(self, variables: Mapping[str, object]) -> bool:
+        if not REPEATING.issuperset(self.reads):
+            return self._holds(variables)
+        asked = tuple([tuple(value) if isinstance(value := variables[name], list) else value for name in self.reads])
+        held = self._held.get(asked)
+        if held is None:
+            if len(self._held) >= REMEMBERED:
+                self._held.clear()
+            held = self._held[asked] = self._holds(variables)
+        return held
+
+    def _holds(self, variables: Mapping[str, object]) -> bool:
         # The value of an error is a text, and so never true: only where it does not hold is the rest worth asking.
         return self._result(variables).value() is True or self.value(variables) is True
 

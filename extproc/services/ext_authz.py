@@ -34,12 +34,12 @@ from extproc.core.outcome import Outcome
 from extproc.core.ports import Clock, Recorder
 from extproc.services.headers import add_fields, call_metadata, decode_headers
 from extproc.services.records import ALLOWED, decided, failure, record_of
-from extproc.wire.auth_pb2 import CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse
+from extproc.wire.auth_pb2 import CheckRequest, CheckResponse, DeniedHttpResponse
 from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HttpStatus, Status
 
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
 NAME: Final = "ext_authz"
-OK: Final = Status(code=grpc.StatusCode.OK.value[0])
+OK: Final[int] = grpc.StatusCode.OK.value[0]
 DENIED: Final = Status(code=grpc.StatusCode.PERMISSION_DENIED.value[0])
 
 
@@ -137,9 +137,13 @@ def allow(decision: Continue, outcome: Outcome, request: Request, stamp: dict[st
     """The only place where a request is let through."""
     granted = owned_headers(outcome.consumer, decision.upstream)
     removed = (*decision.request.remove, *forged_headers(request.headers, granted))
-    answer = CheckResponse(status=OK, ok_response=OkHttpResponse(headers_to_remove=removed))
-    add_fields(answer.ok_response.headers, (*decision.request.set, *granted))
-    add_fields(answer.ok_response.response_headers_to_add, decision.response.set)
+    answer = CheckResponse()
+    answer.status.code = OK
+    ok = answer.ok_response
+    ok.SetInParent()  # also where nothing is to be edited
+    ok.headers_to_remove.extend(removed)
+    add_fields(ok.headers, (*decision.request.set, *granted))
+    add_fields(ok.response_headers_to_add, decision.response.set)
     _add_metadata(answer.dynamic_metadata, outcome, stamp)
     return answer
 

@@ -22,7 +22,13 @@ def decode_headers(header_map: HeaderMap) -> Headers:
     """Envoy fills `raw_value`, older or foreign ones `value`; pseudo-headers are told apart elsewhere."""
     # Reading a field of a message makes a new text each time: once each.
     return Headers(
-        tuple([(key.lower(), text_of(item)) for item in header_map.headers if not (key := item.key).startswith(":")])
+        tuple(
+            [
+                (key.lower(), (item.raw_value or item.value.encode()).decode("latin-1"))
+                for item in header_map.headers
+                if not (key := item.key).startswith(":")
+            ]
+        )
     )
 
 

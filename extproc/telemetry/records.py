@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
 
 import orjson
 
@@ -20,42 +21,40 @@ TEXTS: Final = (
 LONGEST: Final = 512  # of any one text: a path or host may be as long as the client likes
 
 
-class LineStream(Protocol):
-    """The part of a text stream that a log needs."""
-
-    def write(self, text: str, /) -> int: ...
-
-    def flush(self) -> None: ...
+Line = Callable[[], str]
 
 
 class JsonRecorder:
-    """Writes one line per decision. Values are bounded and escaped, so a record is always exactly one line."""
+    """One line per decision. Values are bounded and escaped, so a record is always exactly one line.
 
-    def __init__(self, clock: Clock, stream: LineStream | None = None) -> None:
+    `put` takes a line that is still to be made, so that it can be made where nobody waits for it.
+    """
+
+    def __init__(self, clock: Clock, put: Callable[[Line], object]) -> None:
         self._clock = clock
-        self._stream: LineStream = stream or sys.stdout
+        self._put = put
 
     def record(self, record: DecisionRecord) -> None:
-        fields: dict[str, Any] = {
-            "event": "decision",
-            "time": round(self._clock.now(), 3),
-            "service": record.service,
-            "result": record.result.value,
-            "reason": record.reason,
-        }
-        for name in TEXTS:
-            value = getattr(record, name)
-            if value != "":
-                fields[name] = _bounded(value)
-        self._write(fields | _measured(record))
+        self._put(partial(_decision, record, self._clock.now()))
 
     def event(self, name: str, **fields: object) -> None:
         """What happens to the sidecar itself: started, stopping, a failure that belongs to no request."""
-        self._write({"event": name, "time": self._clock.now(), **fields})
+        self._put(partial(_line, {"event": name, "time": self._clock.now(), **fields}))
 
-    def _write(self, fields: dict[str, Any]) -> None:
-        self._stream.write(_line(fields))
-        self._stream.flush()
+
+def _decision(record: DecisionRecord, at: float) -> str:
+    fields: dict[str, Any] = {
+        "event": "decision",
+        "time": round(at, 3),
+        "service": record.service,
+        "result": record.result.value,
+        "reason": record.reason,
+    }
+    for name in TEXTS:
+        value = getattr(record, name)
+        if value != "":
+            fields[name] = _bounded(value)
+    return _line(fields | _measured(record))
 
 
 def _line(fields: dict[str, Any]) -> str:

@@ -6,15 +6,14 @@ import json
 import threading
 from io import StringIO
 
-from extproc.app.background import WAITING, BackgroundStream
+from extproc.app.background import WAITING, BackgroundLog
 
 
 def test_lines_are_written_in_order_and_all_of_them_before_the_end() -> None:
     written = StringIO()
-    stream = BackgroundStream(written)
+    stream = BackgroundLog(written)
     for number in range(100):
-        stream.write(f"{number}\n")
-        stream.flush()
+        stream.put(f"{number}\n".__str__)
     stream.close()
     assert written.getvalue().splitlines() == [str(number) for number in range(100)]
 
@@ -33,9 +32,9 @@ class Stalled(StringIO):
 
 def test_a_stalled_reader_costs_lines_and_is_told_how_many() -> None:
     written = Stalled()
-    stream = BackgroundStream(written)
+    stream = BackgroundLog(written)
     for number in range(WAITING + 100):
-        stream.write(f"{number}\n")
+        stream.put(f"{number}\n".__str__)
     written.reading.set()
     stream.close()
     lines = written.getvalue().splitlines()
@@ -52,24 +51,24 @@ class Gone(StringIO):
 
 
 def test_a_reader_that_went_away_is_no_error() -> None:
-    stream = BackgroundStream(Gone())
+    stream = BackgroundLog(Gone())
     for _ in range(10):
-        stream.write("line\n")
+        stream.put("line\n".__str__)
     stream.close()
 
 
 def test_every_line_that_is_lost_is_told_once_whoever_loses_it() -> None:
     lost: list[str] = []
     written = Stalled()
-    stream = BackgroundStream(written, lambda: lost.append("full"))
+    stream = BackgroundLog(written, lambda: lost.append("full"))
     for number in range(WAITING + 100):
-        stream.write(f"{number}\n")
+        stream.put(f"{number}\n".__str__)
     written.reading.set()
     stream.close()
     lines = [line for line in written.getvalue().splitlines() if not line.startswith("{")]
     assert len(lost) + len(lines) == WAITING + 100
-    gone = BackgroundStream(Gone(), lambda: lost.append("gone"))
+    gone = BackgroundLog(Gone(), lambda: lost.append("gone"))
     for _ in range(10):
-        gone.write("line\n")
+        gone.put("line\n".__str__)
     gone.close()
     assert lost.count("gone") == 10

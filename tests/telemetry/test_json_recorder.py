@@ -42,7 +42,7 @@ records = st.builds(
 
 def written(*records: DecisionRecord) -> str:
     stream = io.StringIO()
-    recorder = JsonRecorder(FakeClock(), stream)
+    recorder = JsonRecorder(FakeClock(), lambda line: stream.write(line()))
     for record in records:
         recorder.record(record)
     return stream.getvalue()
@@ -107,5 +107,5 @@ def test_records_are_lines_in_their_order() -> None:
 
 def test_what_happens_to_the_sidecar_itself_is_a_line_too() -> None:
     stream = io.StringIO()
-    JsonRecorder(FakeClock(), stream).event("ready", revision="r1", routes=2)
+    JsonRecorder(FakeClock(), lambda line: stream.write(line())).event("ready", revision="r1", routes=2)
     assert json.loads(stream.getvalue()) == {"event": "ready", "time": 1_790_000_000.0, "revision": "r1", "routes": 2}

@@ -44,7 +44,7 @@ def logged(path: str) -> str:
     clock, stream = FakeClock(), io.StringIO()
     chain = PolicyChain("orders", (Link("leaks", Leaks(), authenticates=True),), clock)
     plan = Gateway("r1", {"orders": ServedRoute(chain)}, {})
-    service = ExtAuthz(lambda: plan, clock, JsonRecorder(clock, stream))
+    service = ExtAuthz(lambda: plan, clock, JsonRecorder(clock, lambda line: stream.write(line())))
     fields = [HeaderValue(key=name, raw_value=CANARY.encode()) for name in ("authorization", "cookie", "x-api-key")]
     http = AttributeContext.HttpRequest(
         method="POST", path=f"{path}?token={CANARY}", header_map=HeaderMap(headers=fields), body=CANARY,
