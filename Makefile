@@ -28,8 +28,8 @@ test: $(VENV)/dev
 	$(BIN)/python -m pytest
 
 check: $(VENV)/dev
-	$(BIN)/ruff format --check extproc tests compose protos
-	$(BIN)/ruff check extproc tests compose protos
+	$(BIN)/ruff format --check extproc tests compose protos docs
+	$(BIN)/ruff check extproc tests compose protos docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python protos/generate.py --check
@@ -41,9 +41,10 @@ bench: $(VENV)/dev
 protos: $(VENV)/dev
 	$(BIN)/python protos/generate.py
 
-# Rewrites the expected bootstraps in tests/golden and envoy/; read the difference before you commit it.
+# Rewrites what is generated: bootstraps in tests/golden and envoy/, schemas and tables in docs/, what is said of bad
+# files. Read the difference before you commit it.
 golden: $(VENV)/dev
-	EXTPROC_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden
+	EXTPROC_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden tests/config/test_bad_files.py
 
 clean:
 	rm -rf $(VENV) .extproc .mypy_cache .ruff_cache .pytest_cache

@@ -14,6 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, NoDefault
 from pydantic_core import core_schema
 
 from extproc.config.settings import PERIODS, UNITS, HostPort, Rate
+from extproc.config.spelling import CALLED
 
 JsonSchema = dict[str, Any]
 
@@ -109,6 +110,8 @@ def _tidy(value: Any, names: Mapping[str, str]) -> Any:
     if not isinstance(value, dict):
         return value
     tidied = {key: _tidy(item, names) for key, item in value.items()}
+    if CALLED in tidied:
+        tidied["title"] = tidied.pop(CALLED)
     if isinstance(tidied.get("$ref"), str):
         tidied["$ref"] = DEFINITIONS + names[tidied["$ref"].removeprefix(DEFINITIONS)]
     if isinstance(tidied.get("description"), str):

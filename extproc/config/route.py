@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema, field_validator, model_v
 from extproc.config.agreements import CERTAIN, SOMETHING, exactly_one, having, never, rules, where
 from extproc.config.match import Match
 from extproc.config.settings import NO_SIZE, Condition, Duration, LimitRate, Name, Settings, Size
-from extproc.config.spelling import Short, Spelled, text
+from extproc.config.spelling import CALLED, Short, Spelled, text
 
 MAX_BODY: Final = 64 * 1024 * 1024  # Envoy buffers it: a larger upload wants a streaming route
 HIGHEST_BURST: Final = 1_000_000_000
@@ -123,7 +123,7 @@ BodyLimit = Annotated[
                 text("size", "(?!0+(?![0-9]))[0-9]{1,12}(?:B|KiB|MiB)?", NO_SIZE),
                 {"type": "integer", "minimum": 1, "maximum": MAX_BODY},
             ],
-            "title": "size",
+            CALLED: "size",
         }
     ),
 ]

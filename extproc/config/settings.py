@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, WithJsonSchema
 
 from extproc.config.expressions import check_answer_expression, compile_condition
-from extproc.config.spelling import FIELD_NAME, IPV6, PORT, Spelled, text, written
+from extproc.config.spelling import CALLED, FIELD_NAME, IPV6, PORT, Spelled, text, written
 from extproc.core.decision import UNSETTABLE, HeaderEdits
 from extproc.core.errors import InvalidMutation
 from extproc.core.names import ENVOY_PREFIX, OWNED_PREFIXES
@@ -151,7 +151,7 @@ NUMERIC: Final = rf"(?:{IPV6}|[0-9.]+):{PORT}"
 SIZE: Final = WithJsonSchema(
     {
         "anyOf": [text("size", "[0-9]{1,12}(?:B|KiB|MiB|GiB)?", NO_SIZE), {"type": "integer", "minimum": 0}],
-        "title": "size",
+        CALLED: "size",
     }
 )
 

@@ -15,6 +15,7 @@ from pydantic_core import CoreSchema, core_schema
 
 PORT: Final = r"(?!0+$)(?:[0-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 IPV6: Final = r"\[[0-9a-fA-F:.]+\]"
+CALLED: Final = "x-called"  # becomes `title`, which pydantic takes away from the members of a mapping
 FIELD_NAME: Final = r"[a-z0-9!#$%&'*+.^_`|~-]{1,128}"
 
 
@@ -50,7 +51,7 @@ class Short:
 
 def text(title: str, pattern: str = "", sentence: str = "") -> dict[str, Any]:
     """The JSON Schema of a text; `title` is the word for it in the documentation."""
-    schema = {"type": "string", "title": title}
+    schema = {"type": "string", CALLED: title}
     return schema | ({"pattern": f"^(?:{pattern})$", "errorMessage": sentence} if pattern else {})
 
 

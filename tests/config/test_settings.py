@@ -22,6 +22,7 @@ from extproc.config.settings import (
     parse_rate,
     parse_size,
 )
+from extproc.config.spelling import CALLED
 
 DURATIONS = [
     ("1ms", timedelta(milliseconds=1)),
@@ -177,7 +178,7 @@ def test_a_header_name_is_a_lower_case_token(written: str) -> None:
 def test_a_spelling_is_in_the_json_schema_too() -> None:
     schema = TypeAdapter(Name).json_schema()
     assert schema["pattern"] == "^(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,62})$"
-    assert (schema["title"], schema["errorMessage"].split(":")[0]) == ("name", "not a name")
+    assert (schema[CALLED], schema["errorMessage"].split(":")[0]) == ("name", "not a name")
 
 
 def test_a_file_is_looked_for_beside_the_gateway_file(tmp_path: Path) -> None:
