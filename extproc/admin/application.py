@@ -23,6 +23,9 @@ class Facts(Protocol):
 
     def plan(self) -> dict[str, object]: ...
 
+    def settle(self) -> None:
+        """Called before `metrics`, and not in its thread: what was measured until now is to be in it."""
+
     def metrics(self, accept: str) -> tuple[str, bytes]:
         """Content type and text. Called in a thread."""
 
@@ -45,6 +48,7 @@ def application(facts: Facts, token: str | None) -> Starlette:
         accept = ", ".join(request.headers.getlist("accept"))
         # Thousands of series take long to write: in a thread, so that decisions go on meanwhile, and in one at a time.
         async with scraping:
+            facts.settle()
             content_type, text = await asyncio.to_thread(facts.metrics, accept)
         return Response(text, headers={"content-type": content_type})
 

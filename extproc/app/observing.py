@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import Final, Generic, ParamSpec, TypeVar
 
 from extproc.core.limits import Charge, CounterState
 from extproc.core.ports import CounterStore, Recorder
 from extproc.core.record import DecisionRecord
 
+AT_ONCE: Final = 128  # some 0.4 ms of counting
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Harmless:
@@ -32,6 +34,25 @@ class Harmless:
         if not self._told:
             self._told = True  # before it is told: telling may be measured itself
             self._tell(error)
+
+
+class Gathered(Generic[T]):
+    """Measures some at a time: many in a row cost half of what each alone would, between the work that they measure.
+    Nothing is lost by that: whoever looks at the measurements settles first."""
+
+    def __init__(self, measure: Callable[[T], object]) -> None:
+        self._measure = measure
+        self._waiting: list[T] = []
+
+    def __call__(self, observed: T) -> None:
+        self._waiting.append(observed)
+        if len(self._waiting) >= AT_ONCE:
+            self.settle()
+
+    def settle(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for observed in waiting:
+            self._measure(observed)
 
 
 class RecordedAndCounted:

@@ -20,12 +20,13 @@ from extproc.admin.application import application
 from extproc.app.background import BackgroundLog
 from extproc.app.clock import SystemClock
 from extproc.app.lag import lag_measured
-from extproc.app.observing import Harmless, ObservedCounters, RecordedAndCounted
+from extproc.app.observing import Gathered, Harmless, ObservedCounters, RecordedAndCounted
 from extproc.app.ports import listen
 from extproc.app.project import Project, build_gateway
 from extproc.core.gateway import Gateway
 from extproc.core.names import sidecar_sockets
 from extproc.core.ports import Ports, Recorder
+from extproc.core.record import DecisionRecord
 from extproc.plan.describe import describe
 from extproc.plan.model import Endpoint, Plan
 from extproc.services.ext_authz import ExtAuthz
@@ -53,13 +54,15 @@ class Sidecar:
         self._harmless = harmless = Harmless(self._unmeasured)
         memory = MemoryCounters(SystemClock())
         metrics.watch_store(MEMORY, memory.__len__, memory.capacity)
-        counters = ObservedCounters(memory, harmless(partial(metrics.store_operated, MEMORY)))
+        self._operations = Gathered[str](harmless(partial(metrics.store_operated, MEMORY)))
+        self._decisions = Gathered[DecisionRecord](harmless(metrics.record))
+        counters = ObservedCounters(memory, self._operations)
         self._gateway, ports = build_gateway(project, counters)
         metrics.config_loaded(self._gateway)
         self._clock = ports.clock
         self._log = BackgroundLog(sys.stdout, harmless(metrics.line_dropped))
         self._recorder = JsonRecorder(ports.clock, self._log.put)
-        recorder = RecordedAndCounted(self._recorder, harmless(metrics.record))
+        recorder = RecordedAndCounted(self._recorder, self._decisions)
         self._server = Server(free_slot(plan), self._handlers(ports, recorder))
 
     def _handlers(self, ports: Ports, recorder: Recorder) -> list[grpc.GenericRpcHandler]:
@@ -83,6 +86,10 @@ class Sidecar:
         described = describe(self._plan)
         routes = [{"name": route.name, "calls": route.calls} for route in described.routes]
         return {"revision": described.revision, "routes": routes}
+
+    def settle(self) -> None:
+        self._operations.settle()
+        self._decisions.settle()
 
     def metrics(self, accept: str) -> tuple[str, bytes]:
         return self._metrics.exposition(accept)

@@ -9,6 +9,7 @@ from typing import Final
 PREFIX: Final = "xpk_"
 RANDOM_BYTES: Final = 20
 ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+PAIRS: Final = tuple(high + low for high in ALPHABET for low in ALPHABET)  # half the divisions
 RANDOM_LENGTH: Final = 27  # 62**27 > 2**160
 CHECK_LENGTH: Final = 6  # 62**6 > 2**32
 LENGTH: Final = len(PREFIX) + RANDOM_LENGTH + CHECK_LENGTH
@@ -37,8 +38,8 @@ def _check(body: str) -> str:
 
 
 def _base62(number: int, length: int) -> str:
-    digits = []
-    for _ in range(length):
-        number, digit = divmod(number, len(ALPHABET))
-        digits.append(ALPHABET[digit])
-    return "".join(reversed(digits))
+    digits = ""
+    for _ in range(length // 2):
+        number, pair = divmod(number, len(PAIRS))
+        digits = PAIRS[pair] + digits
+    return ALPHABET[number] + digits if length % 2 else digits

@@ -30,6 +30,9 @@ class Facts:
         self.asked += 1
         return PLAN
 
+    def settle(self) -> None:
+        pass
+
     def metrics(self, accept: str) -> tuple[str, bytes]:
         return f"text/{self.wrote_in()}; version=7", f"accepted: {accept}".encode()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from extproc.app.observing import Harmless, ObservedCounters, RecordedAndCounted
+from extproc.app.observing import AT_ONCE, Gathered, Harmless, ObservedCounters, RecordedAndCounted
 from extproc.core.errors import StoreUnavailable
 from extproc.core.limits import Charge, Counter, CounterState, Hit, Limit, Per
 from extproc.core.record import DecisionRecord, Result
@@ -71,6 +71,17 @@ def test_telling_may_be_measured_itself() -> None:
 def test_a_process_that_is_told_to_end_ends_while_it_measures_too() -> None:
     with pytest.raises(KeyboardInterrupt):
         Harmless(Told())(Fails(KeyboardInterrupt()))()
+
+
+def test_what_is_gathered_is_measured_in_order_when_there_is_enough_or_somebody_looks() -> None:
+    seen: list[int] = []
+    gathered = Gathered(seen.append)
+    for number in range(AT_ONCE + 3):
+        gathered(number)
+    assert seen == list(range(AT_ONCE))
+    gathered.settle()
+    gathered.settle()
+    assert seen == list(range(AT_ONCE + 3))
 
 
 def test_a_decision_is_logged_and_counted() -> None:
