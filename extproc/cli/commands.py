@@ -22,6 +22,23 @@ demo = typer.Typer(help="What belongs to the running demo.", no_args_is_help=Tru
 app.add_typer(demo, name="demo")
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        typer.echo(f"extproc {version('envoy-extproc')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """API-gateway policies for Envoy, in Python."""
+
+
 File = Annotated[Path, typer.Argument(help="The gateway.yaml; - reads standard input.", metavar="FILE")]
 
 
@@ -30,7 +47,7 @@ def init(
     folder: Annotated[Path, typer.Argument(help="Where; it is made when it is not there.", metavar="DIR")],
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Write a new gateway: gateway.yaml, a policy of its own, and the policy's test."""
+    """Write a new gateway, with a policy of its own and its test."""
     with reported(output):
         from extproc.cli.scaffolding import NEXT, make_project  # noqa: PLC0415
 
@@ -56,7 +73,7 @@ def check(file: File, output: OutputOption = Output.TEXT) -> None:
 
 @app.command()
 def render(file: File, output: OutputOption = Output.TEXT) -> None:
-    """Print the Envoy bootstrap of a gateway file, as YAML or as JSON."""
+    """Print the Envoy bootstrap of a gateway file."""
     with reported(output):
         from extproc.bootstrap.build import build_bootstrap  # noqa: PLC0415
         from extproc.bootstrap.render import render as rendered  # noqa: PLC0415
@@ -71,7 +88,7 @@ def render(file: File, output: OutputOption = Output.TEXT) -> None:
 
 @app.command()
 def plan(file: File, output: OutputOption = Output.TEXT) -> None:
-    """Say what a gateway file means: per route, what judges a request, where, and what it costs."""
+    """Say what a gateway file means, route by route."""
     with reported(output):
         from extproc.cli.planning import plan_file  # noqa: PLC0415
 
@@ -125,7 +142,7 @@ def serve(file: File) -> None:
 def healthcheck(
     admin: Annotated[str, typer.Option(help="The sidecar's admin address.", metavar="HOST:PORT")] = "127.0.0.1:9900",
 ) -> None:
-    """Say nothing where the sidecar is ready, and why not otherwise: for images and orchestrators."""
+    """Say nothing where the sidecar is ready, and why not else."""
     with reported():
         from extproc.cli.healthcheck import check_ready, parse_address  # noqa: PLC0415
 
@@ -146,7 +163,7 @@ def up(
     admin_port: Annotated[int, typer.Option(min=1, max=65535, help="Demo: the sidecar's admin port.")] = 9900,
     envoy_admin_port: Annotated[int, typer.Option(min=1, max=65535, help="Demo: Envoy's admin port.")] = 9901,
 ) -> None:
-    """Run sidecar and Envoy together, without Docker, until SIGINT or SIGTERM."""
+    """Run sidecar and Envoy together, until SIGINT or SIGTERM."""
     if (file is None) == (demo is None):
         raise typer.BadParameter("write one of FILE and --demo FOLDER")
     with reported():

@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,11 @@ def test_wrong_usage_is_2_and_no_traceback(arguments: list[str], tmp_path: Path)
     assert ended.code == 2
     assert "Usage" in ended.errors + ended.output
     assert "Traceback" not in ended.errors
+
+
+def test_the_version_is_the_one_of_the_package(tmp_path: Path) -> None:
+    ended = extproc("--version", folder=tmp_path)
+    assert (ended.code, ended.output, ended.errors) == (0, f"extproc {version('envoy-extproc')}\n", "")
 
 
 def test_up_says_what_to_write(tmp_path: Path) -> None:
