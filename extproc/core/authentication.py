@@ -38,7 +38,7 @@ class Authentication(Policy):
         presented = [method for method in self.methods if method.presents(request)]
         if not presented:
             return self._unauthorized("no_credentials", "this route needs a credential")
-        if _read_apart(presented) or any(header in request.headers for header in self.foreign):
+        if _read_apart(presented) or (self.foreign and any(header in request.headers for header in self.foreign)):
             return self._unauthorized("several_credentials", "send one credential, not several")
         return await self._asked(presented, request)
 

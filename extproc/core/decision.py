@@ -14,7 +14,7 @@ from http import HTTPStatus
 from itertools import chain
 
 from extproc.core.errors import InvalidMutation
-from extproc.core.headers import is_field_value, is_token
+from extproc.core.headers import control_character, is_token
 from extproc.core.message import Consumer
 from extproc.core.names import is_owned
 
@@ -41,7 +41,7 @@ class HeaderEdits:
         named = set(self.remove)
         for name, value in self.set:
             _check_settable(name)
-            if not is_field_value(value):
+            if control_character(value):
                 raise InvalidMutation(f"the value for header {name!r} has a control character")
             named.add(name)
         for name in self.remove:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass, field
 
-CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# Any but tab: a CR, LF or NUL in a value would split the message (RFC 9110 §5.5). The bound method: it is asked of each
+# value that is set.
+control_character = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 # RFC 9110 §5.6.2 `token`, lower case, as HTTP/2 demands (RFC 9113 §8.2.1).
 TOKEN_CHARACTERS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 
@@ -47,6 +49,11 @@ class Headers:
             return (joined,)
         return tuple([value for known, value in self.fields if known == name])
 
+    @property
+    def names(self) -> KeysView[str]:
+        """Each once, in their order."""
+        return self._joined.keys()
+
     def as_dict(self) -> dict[str, str]:
         """One joined value per name: what expressions see."""
         return dict(self._joined)
@@ -66,5 +73,4 @@ def is_token(name: str) -> bool:
 
 
 def is_field_value(value: str) -> bool:
-    """No control character but tab: a CR, LF or NUL in a value would split the message (RFC 9110 §5.5)."""
-    return CONTROL.search(value) is None
+    return control_character(value) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from extproc.core.errors import InvalidMutation
-from extproc.core.headers import Headers, is_field_value
+from extproc.core.headers import Headers, control_character
 from extproc.core.message import Consumer
 from extproc.core.names import (
     CLUSTER_HEADER,
@@ -25,7 +25,7 @@ def identity_headers(consumer: Consumer | None) -> tuple[tuple[str, str], ...]:
     if consumer.scopes:
         fields.append((CONSUMER_SCOPES, " ".join(consumer.scopes)))
     for name, value in fields:
-        if not is_field_value(value):
+        if control_character(value):
             raise InvalidMutation(f"{name} would carry a control character")
     return tuple(fields)
 
@@ -41,8 +41,8 @@ def forged_headers(seen: Headers, granted: tuple[tuple[str, str], ...]) -> tuple
 
     The generated Envoy strips them before anything runs; an Envoy that somebody else configured does not.
     """
-    forged = [name for name, _ in seen if name.startswith(OWNED_PREFIXES)]
+    forged = [name for name in seen.names if name.startswith(OWNED_PREFIXES)]
     if not forged:
         return ()
     ours = {name for name, _ in granted}
-    return tuple(dict.fromkeys(name for name in forged if name not in ours))
+    return tuple(name for name in forged if name not in ours)

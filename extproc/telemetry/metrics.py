@@ -50,7 +50,7 @@ class Metrics:
         self._reloads[FAILURE].inc()
 
     def record(self, record: DecisionRecord) -> None:
-        decided = (record.service, record.route, record.policy, record.result.value, record.reason)
+        decided = (record.service, record.route, record.policy, record.result, record.reason)
         (self._decisions.get(decided) or self._decision(decided)).inc()
         (self._services.get(record.service) or self._service(record.service)).observe(record.duration)
         for name, taken in record.steps:

@@ -47,7 +47,7 @@ def _decision(record: DecisionRecord, at: float) -> str:
         "event": "decision",
         "time": round(at, 3),
         "service": record.service,
-        "result": record.result.value,
+        "result": record.result,
         "reason": record.reason,
     }
     for name in TEXTS:
