@@ -64,7 +64,7 @@ class HeaderEdits:
             return later
         fields = dict(self.set)
         fields.update(later.set)
-        removed = self.remove + later.remove
+        removed = (*self.remove, *later.remove)
         if removed:
             for name in later.remove:
                 fields.pop(name, None)
