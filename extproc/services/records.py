@@ -73,14 +73,17 @@ def _place(cause: BaseException | None) -> str:
 
 def record_of(service: str, route: str, request: Request, outcome: Outcome, took: int, detail: str) -> DecisionRecord:
     consumer, reply = outcome.consumer, outcome.decision
-    refused = isinstance(reply, LocalReply)
+    result, reason, status, policy = Result.ALLOW, ALLOWED, 0, ""
+    if isinstance(reply, LocalReply):
+        result = Result.ERROR if detail else Result.DENY
+        reason, status, policy = reply.reason, reply.status, outcome.ended_by
     return DecisionRecord(
         service=service,
-        result=(Result.ERROR if detail else Result.DENY) if refused else Result.ALLOW,
-        reason=reply.reason if isinstance(reply, LocalReply) else ALLOWED,
-        status=reply.status if isinstance(reply, LocalReply) else 0,
+        result=result,
+        reason=reason,
+        status=status,
         route=route,
-        policy=outcome.ended_by if refused else "",
+        policy=policy,
         request_id=request.id,
         method=request.method,
         host=request.host,
@@ -91,5 +94,5 @@ def record_of(service: str, route: str, request: Request, outcome: Outcome, took
         duration=took,
         detail=detail,
         facts=outcome.facts,
-        steps=tuple((step.policy, step.duration) for step in outcome.steps),
+        steps=tuple([(name, duration) for name, _, duration in outcome.steps]),
     )
