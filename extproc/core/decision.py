@@ -38,17 +38,10 @@ class HeaderEdits:
     remove: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        named = set(self.remove)
+        _check_names((*[name for name, _ in self.set], *self.remove))
         for name, value in self.set:
-            _check_settable(name)
             if control_character(value):
                 raise InvalidMutation(f"the value for header {name!r} has a control character")
-            named.add(name)
-        for name in self.remove:
-            _check_settable(name)
-        if len(named) < len(self.set) + len(self.remove):
-            # Envoy's filters do not agree on which of two edits of one field comes last.
-            raise InvalidMutation("one header is edited twice")
         if self.set:
             self._check_size()
 
@@ -76,6 +69,14 @@ class HeaderEdits:
 
 
 @functools.lru_cache(NAMES_REMEMBERED)  # policies edit the same few fields for every request
+def _check_names(names: tuple[str, ...]) -> None:
+    for name in names:
+        _check_settable(name)
+    if len(set(names)) < len(names):
+        # Envoy's filters do not agree on which of two edits of one field comes last.
+        raise InvalidMutation("one header is edited twice")
+
+
 def _check_settable(name: str) -> None:
     if not is_token(name):
         raise InvalidMutation(f"{name!r} is not a lower-case header name")

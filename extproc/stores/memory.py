@@ -71,7 +71,13 @@ class MemoryCounters:
 
     def _store(self, charged: dict[Key, int], now: int) -> None:
         """All or nothing: a store without room for every counter charges none."""
-        self._forget(now, len(charged) + 2)  # more than it adds, so that a full sweep is rare
+        due_of = self._due
+        # Look at a few counters in turn, more than are added, so that a full sweep is rare. A live one goes to the end,
+        # or one slow limit would hide the rest.
+        for _ in range(min(len(charged) + 2, len(due_of))):
+            key, due = due_of.popitem(last=False)
+            if due > now:
+                due_of[key] = due
         if len(self._due) + len(charged) > self.capacity:
             self._make_room(charged, now)
         self._due.update(charged)
@@ -86,13 +92,6 @@ class MemoryCounters:
 
     def _has_room(self, charged: dict[Key, int]) -> bool:
         return len(self._due) + sum(key not in self._due for key in charged) <= self.capacity
-
-    def _forget(self, now: int, most: int) -> None:
-        """Look at the next few counters in turn: a live one goes to the back, or one slow limit would hide the rest."""
-        for _ in range(min(most, len(self._due))):
-            key, due = self._due.popitem(last=False)
-            if due > now:
-                self._due[key] = due
 
     def _sweep(self, now: int) -> None:
         """Look at every counter, at most once a second: a full store must stay cheap to refuse."""
