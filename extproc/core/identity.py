@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Final
+
 from extproc.core.errors import InvalidMutation
 from extproc.core.headers import Headers, control_character
 from extproc.core.message import Consumer
@@ -14,16 +17,23 @@ from extproc.core.names import (
     upstream_cluster,
 )
 
+CALLERS: Final = 1024  # of whom is remembered what vouches for them; whoever asks once asks again
+
 
 def identity_headers(consumer: Consumer | None) -> tuple[tuple[str, str], ...]:
     """The x-consumer-* fields that vouch for this consumer; none for an anonymous request."""
     if consumer is None:
         return ()
-    fields = [(CONSUMER_ID, consumer.id)]
-    if consumer.tier is not None:
-        fields.append((CONSUMER_TIER, consumer.tier))
-    if consumer.scopes:
-        fields.append((CONSUMER_SCOPES, " ".join(consumer.scopes)))
+    return _vouching(consumer.id, consumer.tier, tuple(consumer.scopes))
+
+
+@functools.lru_cache(CALLERS)
+def _vouching(identity: str, tier: str | None, scopes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    fields = [(CONSUMER_ID, identity)]
+    if tier is not None:
+        fields.append((CONSUMER_TIER, tier))
+    if scopes:
+        fields.append((CONSUMER_SCOPES, " ".join(scopes)))
     for name, value in fields:
         if control_character(value):
             raise InvalidMutation(f"{name} would carry a control character")
