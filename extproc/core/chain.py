@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -55,18 +55,13 @@ class PolicyChain:
     upstreams: frozenset[str] = frozenset()
     matched: frozenset[str] = frozenset()
 
-    async def on_request(self, request: Request) -> Outcome:
+    def on_request(self, request: Request) -> Awaitable[Outcome]:
         """Raises CouldNotDecide where no policy's answer can be trusted."""
-        outcome = await self._run(self.links, Merged(), request)
-        if self.upstreams and isinstance(outcome.decision, Continue) and outcome.decision.upstream is None:
-            error = PolicyFailed("no policy chose an upstream for a route that leaves it open")
-            note(error, outcome)
-            raise error
-        return outcome
+        return self._run(self.links, Merged(), request)
 
-    async def on_response(self, response: Response, request: Request, consumer: Consumer | None) -> Outcome:
+    def on_response(self, response: Response, request: Request, consumer: Consumer | None) -> Awaitable[Outcome]:
         """The last policy sees the response first, as in a stack of middleware. Raises CouldNotDecide."""
-        return await self._run(self.response_links[::-1], Merged(consumer), request, response)
+        return self._run(self.response_links[::-1], Merged(consumer), request, response)
 
     async def _run(
         self, links: Sequence[Link], merged: Merged, request: Request, response: Response | None = None
@@ -98,7 +93,12 @@ class PolicyChain:
             merged.steps.append(Step(link.name, decision, now - started))
             if merged.reply is not None:
                 break
-        return merged.outcome()
+        outcome = merged.outcome()
+        if response is None and self.upstreams and merged.reply is None and merged.upstream is None:
+            unchosen = PolicyFailed("no policy chose an upstream for a route that leaves it open")
+            note(unchosen, outcome)
+            raise unchosen
+        return outcome
 
     def _check(self, link: Link, decision: Decision) -> None:
         if isinstance(decision, LocalReply):
