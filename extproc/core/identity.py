@@ -17,7 +17,7 @@ from extproc.core.names import (
     upstream_cluster,
 )
 
-CALLERS: Final = 1024  # of whom is remembered what vouches for them; whoever asks once asks again
+CALLERS: Final = 4096  # about whom is remembered what the upstream and Envoy are told; whoever asks once asks again
 
 
 def identity_headers(consumer: Consumer | None) -> tuple[tuple[str, str], ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 import grpc
 from google.protobuf.struct_pb2 import Struct
@@ -16,7 +16,7 @@ from extproc.core.decision import Continue, LocalReply
 from extproc.core.errors import CouldNotDecide, InvalidMutation
 from extproc.core.gateway import Gateway
 from extproc.core.headers import Headers
-from extproc.core.identity import forged_headers, owned_headers
+from extproc.core.identity import CALLERS, forged_headers, owned_headers
 from extproc.core.message import Request
 from extproc.core.names import (
     CALL_ADDRESS,
@@ -35,14 +35,20 @@ from extproc.core.outcome import Outcome
 from extproc.core.ports import Clock, Recorder
 from extproc.services.headers import add_fields, call_metadata, decode_headers
 from extproc.services.records import ALLOWED, decided, failure, record_of
-from extproc.wire.auth_pb2 import CheckRequest, CheckResponse, DeniedHttpResponse
-from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HttpStatus, Status
+from extproc.wire.auth_pb2 import CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse
+from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HeaderValueOption, HttpStatus, Status
 
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
 NAME: Final = "ext_authz"
 OK: Final[int] = grpc.StatusCode.OK.value[0]
-STAMPS: Final = 1024  # kept: one for each route, and some of a plan before
 DENIED: Final = Status(code=grpc.StatusCode.PERMISSION_DENIED.value[0])
+
+
+class Stamp(NamedTuple):
+    """What Envoy's call names, and every answer repeats."""
+
+    route: str
+    revision: str
 
 
 class ExtAuthz:
@@ -71,7 +77,7 @@ class ExtAuthz:
         except Exception as error:  # noqa: BLE001 - whatever it is, no decision was reached, and that denies
             failed = failure(error)
             outcome, detail = failed.outcome, failed.detail
-        answer, outcome, detail = _encode(outcome, detail, request, _stamp(route, revision))
+        answer, outcome, detail = _encode(outcome, detail, request, Stamp(route, revision))
         self._record(route, request, outcome, started, detail)
         return answer
 
@@ -113,7 +119,7 @@ def _plain_headers(headers: dict[str, str]) -> Headers:
     return decode_headers(HeaderMap(headers=fields))
 
 
-def _encode(outcome: Outcome, detail: str, request: Request, stamp: Struct) -> tuple[CheckResponse, Outcome, str]:
+def _encode(outcome: Outcome, detail: str, request: Request, stamp: Stamp) -> tuple[CheckResponse, Outcome, str]:
     """The answer, and what it really says: an edit that cannot be sent turns an allow into a refusal."""
     try:
         if isinstance(outcome.decision, Continue):
@@ -125,15 +131,7 @@ def _encode(outcome: Outcome, detail: str, request: Request, stamp: Struct) -> t
         return deny(failed.reply, Outcome(failed.reply), stamp), failed.outcome, failed.detail
 
 
-@functools.lru_cache(STAMPS)
-def _stamp(route: str, revision: str) -> Struct:
-    """The metadata that is the same for every answer about one route: for copying, which costs less than making it."""
-    stamp = Struct()
-    _add_texts(stamp, ((DECIDED_ROUTE, route), (DECIDED_REVISION, revision)))
-    return stamp
-
-
-def allow(decision: Continue, outcome: Outcome, request: Request, stamp: Struct) -> CheckResponse:
+def allow(decision: Continue, outcome: Outcome, request: Request, stamp: Stamp) -> CheckResponse:
     """The only place where a request is let through."""
     granted = owned_headers(outcome.consumer, decision.upstream)
     answer = CheckResponse()
@@ -141,13 +139,14 @@ def allow(decision: Continue, outcome: Outcome, request: Request, stamp: Struct)
     ok = answer.ok_response
     ok.SetInParent()  # also where nothing is to be edited
     ok.headers_to_remove.extend((*decision.request.remove, *forged_headers(request.headers, granted)))
-    add_fields(ok.headers, (*decision.request.set, *granted))
+    add_fields(ok.headers, decision.request.set)
+    ok.headers.extend(_options(granted))
     add_fields(ok.response_headers_to_add, decision.response.set)
     _add_metadata(answer.dynamic_metadata, ALLOWED, outcome, stamp)
     return answer
 
 
-def deny(reply: LocalReply, outcome: Outcome, stamp: Struct) -> CheckResponse:
+def deny(reply: LocalReply, outcome: Outcome, stamp: Stamp) -> CheckResponse:
     """Raises InvalidMutation for a status that a client takes for success."""
     if reply.status < HTTPStatus.MULTIPLE_CHOICES:
         raise InvalidMutation(f"a refusal with the status {reply.status}")
@@ -161,18 +160,36 @@ def deny(reply: LocalReply, outcome: Outcome, stamp: Struct) -> CheckResponse:
     return answer
 
 
-def _add_metadata(metadata: Struct, reason: str, outcome: Outcome, stamp: Struct) -> None:
+def _add_metadata(metadata: Struct, reason: str, outcome: Outcome, stamp: Stamp) -> None:
     """For Envoy's own access log and for ext_proc: core.names.DECIDED_*."""
-    metadata.CopyFrom(stamp)
-    _add_texts(metadata, ((DECIDED_REASON, reason), (DECIDED_VERSION, outcome.facts.get("version"))))
     consumer = outcome.consumer
-    if consumer is not None:
-        scopes = " ".join(consumer.scopes)
-        _add_texts(metadata, ((DECIDED_CONSUMER, consumer.id), (DECIDED_TIER, consumer.tier), (DECIDED_SCOPES, scopes)))
-
-
-def _add_texts(metadata: Struct, texts: Iterable[tuple[str, str | None]]) -> None:
+    who = (consumer.id, consumer.tier, tuple(consumer.scopes)) if consumer else ("", None, ())
+    metadata.CopyFrom(_metadata(stamp, *who))
     fields = metadata.fields
-    for key, text in texts:
+    fields[DECIDED_REASON].string_value = reason
+    if version := outcome.facts.get("version"):
+        fields[DECIDED_VERSION].string_value = version
+
+
+# Both for copying: what is the same for each request of a caller is made once for the last few thousand of them.
+@functools.lru_cache(CALLERS)
+def _metadata(stamp: Stamp, consumer: str, tier: str | None, scopes: tuple[str, ...]) -> Struct:
+    texts = {
+        DECIDED_ROUTE: stamp.route,
+        DECIDED_REVISION: stamp.revision,
+        DECIDED_CONSUMER: consumer,
+        DECIDED_TIER: tier,
+        DECIDED_SCOPES: " ".join(scopes),
+    }
+    metadata = Struct()
+    for key, text in texts.items():
         if text:
-            fields[key].string_value = text
+            metadata.fields[key].string_value = text
+    return metadata
+
+
+@functools.lru_cache(CALLERS)
+def _options(granted: tuple[tuple[str, str], ...]) -> tuple[HeaderValueOption, ...]:
+    made = OkHttpResponse()
+    add_fields(made.headers, granted)
+    return tuple(made.headers)
