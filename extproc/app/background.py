@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
 from typing import Final, TextIO
 
 WAITING: Final = 10_000  # lines, those under way included; more are dropped, and counted
@@ -54,7 +53,8 @@ class BackgroundLog:
 
     def _write_some(self) -> None:
         """Lines leave the queue when they are written, so that its bound is the bound."""
-        lines = list(islice(self._lines, BATCH))
+        # By index: an iterator over a queue that is added to in between raises, and would end the thread.
+        lines = [self._lines[place] for place in range(min(BATCH, len(self._lines)))]
         dropped, self._dropped = self._dropped, 0
         told = f'{{"event": "dropped", "lines": {dropped}}}\n' if dropped else ""
         try:

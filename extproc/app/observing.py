@@ -77,7 +77,10 @@ class ObservedCounters:
     async def hit(self, charge: Charge) -> tuple[CounterState, ...]:
         try:
             states = await self._store.hit(charge)
-            result = "allowed" if all(state.allowed for state in states) else "refused"
+            result = "allowed"
+            for state in states:
+                if not state.allowed:
+                    result = "refused"
         except Exception:
             self._ended("unavailable")
             raise

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from extproc.app.local import Options, run
+from extproc.app.scheduling import prefer_throughput
 from extproc.app.sidecar import Sidecar
 from extproc.cli.feed import ConsoleReporter
 from extproc.cli.files import read, text_of
 
 
 def serve_file(file: Path) -> None:
+    prefer_throughput()
     project = read(file)
 
     async def serve() -> None:

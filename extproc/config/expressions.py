@@ -43,7 +43,11 @@ class CelExpression:
     text: str
     compiled: cel.Expression
     reads: tuple[str, ...] = tuple(TYPES)
+    _repeats: bool = field(init=False, repr=False, compare=False)
     _held: dict[tuple[object, ...], bool] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_repeats", REPEATING.issuperset(self.reads))
 
     def value(self, variables: Mapping[str, object]) -> object:
         result = self._result(variables)
@@ -53,7 +57,7 @@ class CelExpression:
         return _plain(result)
 
     def holds(self, variables: Mapping[str, object]) -> bool:
-        if not REPEATING.issuperset(self.reads):
+        if not self._repeats:
             return self._holds(variables)
         asked = tuple([tuple(value) if isinstance(value := variables[name], list) else value for name in self.reads])
         held = self._held.get(asked)

@@ -38,7 +38,8 @@ class Authentication(Policy):
         presented = [method for method in self.methods if method.presents(request)]
         if not presented:
             return self._unauthorized("no_credentials", "this route needs a credential")
-        if _read_apart(presented) or any(header in request.headers for header in self.foreign):
+        apart = len(presented) > 1 and _read_apart(presented)
+        if apart or (self.foreign and any(header in request.headers for header in self.foreign)):
             return self._unauthorized("several_credentials", "send one credential, not several")
         return await self._asked(presented, request)
 
@@ -69,7 +70,7 @@ class Authentication(Policy):
 
 def _read_apart(presented: Sequence[Authenticator]) -> bool:
     """Whether two of them read different headers."""
-    return len(presented) > 1 and len({tuple(method.credential_headers) for method in presented}) > 1
+    return len({tuple(method.credential_headers) for method in presented}) > 1
 
 
 @functools.lru_cache(SEEN_TOGETHER)

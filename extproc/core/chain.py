@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from extproc.core.decision import CONTINUE, Continue, Decision, LocalReply
+from extproc.core.decision import CONTINUE, NO_EDITS, Continue, Decision, LocalReply
 from extproc.core.errors import CouldNotDecide, InvalidMutation, PolicyFailed
 from extproc.core.message import Consumer, Request, Response
 from extproc.core.outcome import Merged, Outcome, Step
@@ -38,7 +38,6 @@ def reached(error: BaseException) -> Outcome | None:
 
 
 _SO_FAR: Final = "extproc_so_far"
-Ask = Callable[[Link, Merged], Awaitable[Decision]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,38 +55,33 @@ class PolicyChain:
     upstreams: frozenset[str] = frozenset()
     matched: frozenset[str] = frozenset()
 
-    async def on_request(self, request: Request) -> Outcome:
+    def on_request(self, request: Request) -> Awaitable[Outcome]:
         """Raises CouldNotDecide where no policy's answer can be trusted."""
+        return self._run(self.links, Merged(), request)
 
-        def ask(link: Link, so_far: Merged) -> Awaitable[Decision]:
-            return link.policy.on_request(request, Context(self.route, so_far.consumer))
-
-        outcome = await self._run(self.links, ask, Merged())
-        if self.upstreams and isinstance(outcome.decision, Continue) and outcome.decision.upstream is None:
-            error = PolicyFailed("no policy chose an upstream for a route that leaves it open")
-            note(error, outcome)
-            raise error
-        return outcome
-
-    async def on_response(self, response: Response, request: Request, consumer: Consumer | None) -> Outcome:
+    def on_response(self, response: Response, request: Request, consumer: Consumer | None) -> Awaitable[Outcome]:
         """The last policy sees the response first, as in a stack of middleware. Raises CouldNotDecide."""
+        return self._run(self.response_links[::-1], Merged(consumer), request, response)
 
-        def ask(link: Link, so_far: Merged) -> Awaitable[Decision]:
-            shown = response if so_far.body is None else replace(response, body=so_far.body)
-            return link.policy.on_response(shown, request, Context(self.route, consumer))
-
-        return await self._run(self.response_links[::-1], ask, Merged(consumer))
-
-    async def _run(self, links: Sequence[Link], ask: Ask, merged: Merged) -> Outcome:
+    async def _run(
+        self, links: Sequence[Link], merged: Merged, request: Request, response: Response | None = None
+    ) -> Outcome:
+        """Every policy is asked and timed here, in one frame: calls between would cost as much as a quick policy."""
         monotonic = self.clock.monotonic
+        context = Context(self.route, merged.consumer)
         now = monotonic()
         for link in links:
             started = now
-            try:
-                decision = await ask(link, merged)  # the call may raise, where a policy's method is no coroutine
+            try:  # the call itself may raise, where a policy's method is no coroutine
+                if response is None:
+                    decision = await link.policy.on_request(request, context)
+                else:
+                    decision = await link.policy.on_response(_shown(response, merged.body), request, context)
                 if decision is not CONTINUE:
                     self._check(link, decision)
                     merged.add(decision)
+                    if merged.consumer is not context.consumer:
+                        context = Context(self.route, merged.consumer)
             except BaseException as error:  # a cancelled call is to tell which policy it waited for, too
                 merged.steps.append(Step(link.name, None, monotonic() - started))
                 failed = _failed(link, error)
@@ -99,7 +93,12 @@ class PolicyChain:
             merged.steps.append(Step(link.name, decision, now - started))
             if merged.reply is not None:
                 break
-        return merged.outcome()
+        outcome = merged.outcome()
+        if response is None and self.upstreams and merged.reply is None and merged.upstream is None:
+            unchosen = PolicyFailed("no policy chose an upstream for a route that leaves it open")
+            note(unchosen, outcome)
+            raise unchosen
+        return outcome
 
     def _check(self, link: Link, decision: Decision) -> None:
         if isinstance(decision, LocalReply):
@@ -110,11 +109,16 @@ class PolicyChain:
             raise InvalidMutation(f"policy {link.name!r} may not name the consumer")
         if decision.upstream is not None and decision.upstream not in self.upstreams:
             raise InvalidMutation(f"policy {link.name!r} chose {decision.upstream!r}, which the route does not offer")
-        if not decision.request or not self.matched:
+        if decision.request is NO_EDITS or not self.matched:
             return
         edited = {name for name, _ in decision.request.set} | set(decision.request.remove)
         if edited & self.matched:
             raise InvalidMutation(f"policy {link.name!r} edits {min(edited & self.matched)!r}, which routes match on")
+
+
+def _shown(response: Response, body: bytes | None) -> Response:
+    """With the body that the policies before have made of it."""
+    return response if body is None else replace(response, body=body)
 
 
 def _failed(link: Link, error: BaseException) -> BaseException:

@@ -11,9 +11,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import chain
 
 from extproc.core.errors import InvalidMutation
-from extproc.core.headers import is_field_value, is_token
+from extproc.core.headers import control_character, is_token
 from extproc.core.message import Consumer
 from extproc.core.names import is_owned
 
@@ -37,42 +38,45 @@ class HeaderEdits:
     remove: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self:
-            return
-        named = [name for name, _ in self.set] + list(self.remove)
-        for name in named:
-            _check_settable(name)
+        _check_names((*[name for name, _ in self.set], *self.remove))
         for name, value in self.set:
-            if not is_field_value(value):
+            if control_character(value):
                 raise InvalidMutation(f"the value for header {name!r} has a control character")
-        if len(set(named)) != len(named):
-            # Envoy's filters do not agree on which of two edits of one field comes last.
-            raise InvalidMutation("one header is edited twice")
-        self._check_size()
+        if self.set:
+            self._check_size()
 
     def _check_size(self) -> None:
         if len(self.set) > MAX_HEADERS:
             raise InvalidMutation(f"{len(self.set)} headers to set, at most {MAX_HEADERS}")
-        if sum([len(name) + len(value) for name, value in self.set]) > MAX_HEADER_BYTES:
+        if sum(map(len, chain.from_iterable(self.set))) > MAX_HEADER_BYTES:
             raise InvalidMutation(f"more than {MAX_HEADER_BYTES} bytes of headers to set")
 
     def then(self, later: HeaderEdits) -> HeaderEdits:
         """Both, the later one winning where they name the same field. Raises InvalidMutation where that is too much."""
-        if not later:
-            return self
-        if not self:
+        if self is NO_EDITS:
             return later
-        set_later = {name for name, _ in later.set}
-        named = set_later.union(later.remove)
-        kept = tuple([field for field in self.set if field[0] not in named])
-        removed = tuple([name for name in self.remove if name not in set_later])
-        return _joined(kept + later.set, removed + tuple([name for name in later.remove if name not in removed]))
+        fields = dict(self.set)
+        fields.update(later.set)
+        removed = (*self.remove, *later.remove)
+        if removed:
+            for name in later.remove:
+                fields.pop(name, None)
+            removed = tuple([name for name in dict.fromkeys(removed) if name not in fields])
+        return _joined(tuple(fields.items()), removed)
 
     def __bool__(self) -> bool:
         return bool(self.set or self.remove)
 
 
 @functools.lru_cache(NAMES_REMEMBERED)  # policies edit the same few fields for every request
+def _check_names(names: tuple[str, ...]) -> None:
+    for name in names:
+        _check_settable(name)
+    if len(set(names)) < len(names):
+        # Envoy's filters do not agree on which of two edits of one field comes last.
+        raise InvalidMutation("one header is edited twice")
+
+
 def _check_settable(name: str) -> None:
     if not is_token(name):
         raise InvalidMutation(f"{name!r} is not a lower-case header name")

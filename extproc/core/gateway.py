@@ -35,7 +35,8 @@ class Gateway:
 
     def route(self, name: str, revision: str) -> ServedRoute:
         """Raises UnknownRoute: never "no policies" for a name that this plan does not hold."""
-        self._check(revision)
+        if revision != self.revision:
+            raise self._another(revision)
         try:
             return self.routes[name]
         except KeyError:
@@ -43,12 +44,12 @@ class Gateway:
 
     def limit(self, route: str, name: str, revision: str) -> Limit:
         """Raises UnknownRoute."""
-        self._check(revision)
+        if revision != self.revision:
+            raise self._another(revision)
         try:
             return self.limits[route, name]
         except KeyError:
             raise UnknownRoute(f"no limit {name!r} on route {route!r} in revision {self.revision}") from None
 
-    def _check(self, revision: str) -> None:
-        if revision != self.revision:
-            raise UnknownRoute(f"Envoy routes by revision {revision or '(none)'}, this sidecar holds {self.revision}")
+    def _another(self, revision: str) -> UnknownRoute:
+        return UnknownRoute(f"Envoy routes by revision {revision or '(none)'}, this sidecar holds {self.revision}")

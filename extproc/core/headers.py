@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass, field
 
-CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# Any but tab: a CR, LF or NUL in a value would split the message (RFC 9110 §5.5). The bound method: it is asked of each
+# value that is set.
+control_character = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 # RFC 9110 §5.6.2 `token`, lower case, as HTTP/2 demands (RFC 9113 §8.2.1).
 TOKEN_CHARACTERS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 
@@ -16,13 +18,19 @@ class Headers:
     """The fields of one message. Values are text with one character per byte (latin-1), so every byte survives."""
 
     fields: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    _index: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    _joined: dict[str, str] = field(init=False, repr=False, compare=False)  # every name's one value, commas between
 
     def __post_init__(self) -> None:
-        index: dict[str, tuple[str, ...]] = {}
+        joined = dict(self.fields)
+        if len(joined) < len(self.fields):  # some field is repeated, which is rare
+            joined = {name: ",".join(values) for name, values in self._values().items()}
+        object.__setattr__(self, "_joined", joined)
+
+    def _values(self) -> dict[str, list[str]]:
+        values: dict[str, list[str]] = {}
         for name, value in self.fields:
-            index[name] = (*index.get(name, ()), value)
-        object.__setattr__(self, "_index", index)
+            values.setdefault(name, []).append(value)
+        return values
 
     @classmethod
     def of(cls, fields: Iterable[tuple[str, str]] | Mapping[str, str]) -> Headers:
@@ -31,20 +39,27 @@ class Headers:
 
     def get(self, name: str) -> str | None:
         """The field's values joined by a comma as RFC 9110 §5.3 allows, or None where it is absent."""
-        values = self._index.get(name)
-        if values is None:
-            return None
-        return values[0] if len(values) == 1 else ",".join(values)
+        return self._joined.get(name)
 
     def all(self, name: str) -> tuple[str, ...]:
-        return self._index.get(name, ())
+        joined = self._joined.get(name)
+        if joined is None:
+            return ()
+        if len(self._joined) == len(self.fields):  # no field is repeated
+            return (joined,)
+        return tuple([value for known, value in self.fields if known == name])
+
+    @property
+    def names(self) -> KeysView[str]:
+        """Each once, in their order."""
+        return self._joined.keys()
 
     def as_dict(self) -> dict[str, str]:
         """One joined value per name: what expressions see."""
-        return {name: ",".join(values) for name, values in self._index.items()}
+        return dict(self._joined)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._index
+        return name in self._joined
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self.fields)
@@ -58,5 +73,4 @@ def is_token(name: str) -> bool:
 
 
 def is_field_value(value: str) -> bool:
-    """No control character but tab: a CR, LF or NUL in a value would split the message (RFC 9110 §5.5)."""
-    return CONTROL.search(value) is None
+    return control_character(value) is None

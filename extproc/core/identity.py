@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Final
+
 from extproc.core.errors import InvalidMutation
-from extproc.core.headers import Headers, is_field_value
+from extproc.core.headers import Headers, control_character
 from extproc.core.message import Consumer
 from extproc.core.names import (
     CLUSTER_HEADER,
@@ -14,18 +17,25 @@ from extproc.core.names import (
     upstream_cluster,
 )
 
+CALLERS: Final = 4096  # about whom is remembered what the upstream and Envoy are told; whoever asks once asks again
+
 
 def identity_headers(consumer: Consumer | None) -> tuple[tuple[str, str], ...]:
     """The x-consumer-* fields that vouch for this consumer; none for an anonymous request."""
     if consumer is None:
         return ()
-    fields = [(CONSUMER_ID, consumer.id)]
-    if consumer.tier is not None:
-        fields.append((CONSUMER_TIER, consumer.tier))
-    if consumer.scopes:
-        fields.append((CONSUMER_SCOPES, " ".join(consumer.scopes)))
+    return _vouching(consumer.id, consumer.tier, tuple(consumer.scopes))
+
+
+@functools.lru_cache(CALLERS)
+def _vouching(identity: str, tier: str | None, scopes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    fields = [(CONSUMER_ID, identity)]
+    if tier is not None:
+        fields.append((CONSUMER_TIER, tier))
+    if scopes:
+        fields.append((CONSUMER_SCOPES, " ".join(scopes)))
     for name, value in fields:
-        if not is_field_value(value):
+        if control_character(value):
             raise InvalidMutation(f"{name} would carry a control character")
     return tuple(fields)
 
@@ -41,8 +51,8 @@ def forged_headers(seen: Headers, granted: tuple[tuple[str, str], ...]) -> tuple
 
     The generated Envoy strips them before anything runs; an Envoy that somebody else configured does not.
     """
-    forged = [name for name, _ in seen if name.startswith(OWNED_PREFIXES)]
+    forged = [name for name in seen.names if name.startswith(OWNED_PREFIXES)]
     if not forged:
         return ()
     ours = {name for name, _ in granted}
-    return tuple(dict.fromkeys(name for name in forged if name not in ours))
+    return tuple(name for name in forged if name not in ours)

@@ -47,6 +47,7 @@ class Limit:
     interval: int = field(init=False, repr=False, compare=False)
     window: int = field(init=False, repr=False, compare=False)
     quota: int = field(init=False, repr=False, compare=False)
+    policy: str = field(init=False, repr=False, compare=False)  # its member of a RateLimit-Policy
     key: tuple[str, str, str] = field(init=False, repr=False, compare=False)  # how its counters' keys begin
 
     def __post_init__(self) -> None:
@@ -54,6 +55,7 @@ class Limit:
         object.__setattr__(self, "interval", -(-self.period * NANOSECONDS // self.count))
         object.__setattr__(self, "window", window)
         object.__setattr__(self, "quota", max(self.burst, window * self.count // self.period))
+        object.__setattr__(self, "policy", f'"{self.name}";q={self.quota};w={window}')
         object.__setattr__(self, "key", (self.scope, self.name, self.per.value))
 
 
@@ -112,7 +114,7 @@ def judge(hit: Hit, due: int, now: int) -> tuple[CounterState, int]:
     """
     limit = hit.counter.limit
     interval = limit.interval
-    start = max(due, now)
+    start = max(now, due)  # as max() would say, at a third of its cost
     horizon = now + limit.burst * interval
     asked = start + max(hit.count, 1) * interval
     allowed = asked <= horizon

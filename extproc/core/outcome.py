@@ -51,7 +51,14 @@ class Merged:
         if isinstance(decision, LocalReply):
             self.reply = self._promised(decision)
         else:
-            self._continue(decision)
+            if decision.request is not NO_EDITS:
+                self.request = self.request.then(decision.request)
+            if decision.response is not NO_EDITS:
+                self.response = self.response.then(decision.response)
+            if decision.body is not None:
+                self.body = decision.body
+            self.upstream = decision.upstream or self.upstream
+            self.consumer = decision.consumer or self.consumer
         if decision.facts:
             self.facts.update(decision.facts)
 
@@ -59,22 +66,8 @@ class Merged:
         continued = Continue(self.request, self.response, self.body, None, self.upstream)
         return Outcome(self.reply or continued, self.consumer, tuple(self.steps), self.facts)
 
-    def _continue(self, decision: Continue) -> None:
-        self.request = _then(self.request, decision.request)
-        self.response = _then(self.response, decision.response)
-        if decision.body is not None:
-            self.body = decision.body
-        self.upstream = decision.upstream or self.upstream
-        self.consumer = decision.consumer or self.consumer
-
     def _promised(self, reply: LocalReply) -> LocalReply:
         """A refusal by a later policy still tells what the earlier ones promised the client: RateLimit, for one."""
         named = {name for name, _ in reply.headers}
         promised = tuple((name, value) for name, value in self.response.set if name not in named)
         return replace(reply, headers=reply.headers + promised) if promised else reply
-
-
-def _then(earlier: HeaderEdits, later: HeaderEdits) -> HeaderEdits:
-    if later is NO_EDITS:
-        return earlier
-    return later if earlier is NO_EDITS else earlier.then(later)

@@ -11,9 +11,7 @@ from extproc.core.limits import CounterState
 
 def rate_limit_headers(states: Sequence[CounterState]) -> tuple[tuple[str, str], ...]:
     """RateLimit-Policy and RateLimit: two structured lists with every limit that was judged."""
-    policies = [
-        f'"{limit.name}";q={limit.quota};w={limit.window}' for limit in (state.counter.limit for state in states)
-    ]
+    policies = [state.counter.limit.policy for state in states]
     levels = [f'"{state.counter.limit.name}";r={state.remaining};t={state.reset_seconds}' for state in states]
     return (("ratelimit-policy", ", ".join(policies)), ("ratelimit", ", ".join(levels)))
 

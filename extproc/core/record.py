@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 NO_FACTS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-class Result(Enum):
-    """How a call ended: `error` is a deny because no decision could be reached."""
+class Result(StrEnum):
+    """How a call ended: `error` is a deny because no decision could be reached. A text, as a label is."""
 
     ALLOW = "allow"
     DENY = "deny"

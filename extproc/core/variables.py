@@ -28,7 +28,7 @@ TYPES: Final[Mapping[str, str]] = {
     "response.json": "dyn",
 }
 
-OF_RESPONSE: Final = "response."
+OF_RESPONSE: Final = frozenset(name for name in TYPES if name.startswith("response."))
 ANONYMOUS: Final = Consumer(id="")
 
 
@@ -43,7 +43,7 @@ def variables(
     return _Variables(request, route, consumer or ANONYMOUS, response, json_body)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # one for each condition, and a frozen one takes twice as long to make
 class _Variables(Mapping[str, object]):
     """Made when asked for: most expressions read two or three, and a dictionary of all headers is the dearest."""
 
@@ -54,12 +54,12 @@ class _Variables(Mapping[str, object]):
     json_body: object
 
     def __getitem__(self, name: str) -> object:
-        if name not in self:
+        if self.response is None and name in OF_RESPONSE:
             raise KeyError(name)
         return VALUES[name](self)
 
     def __contains__(self, name: object) -> bool:
-        return name in VALUES and (self.response is not None or not str(name).startswith(OF_RESPONSE))
+        return name in VALUES and (self.response is not None or name not in OF_RESPONSE)
 
     def __iter__(self) -> Iterator[str]:
         return (name for name in VALUES if name in self)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from extproc import (
     MODEL_VERSION,
@@ -22,13 +23,17 @@ from extproc import (
     choose,
 )
 
+REMEMBERED: Final = 4096  # consumers of one route; their names are short, while a header may be as long as one likes
+
 
 @dataclass(frozen=True, slots=True)
 class Choose(Policy):
-    """`decisions` has one for each version, made once."""
+    """`drawn` says what is decided for a subject; `of_consumer` is the same, and remembers it: a draw depends on its
+    subject alone."""
 
     spec: ChooseSpec
-    decisions: Mapping[str, Continue]
+    drawn: Callable[[str], Continue]
+    of_consumer: Callable[[str], Continue]
 
     name: ClassVar[str] = "choose"
     Settings: ClassVar[type[ChooseSpec]] = ChooseSpec
@@ -36,22 +41,26 @@ class Choose(Policy):
 
     @staticmethod
     def build(settings: ChooseSpec, ports: Ports) -> Policy:
-        return Choose(settings, {version.name: _chosen(version) for version in settings.versions})
+        decisions = {version.name: _chosen(version) for version in settings.versions}
+
+        def drawn(subject: str) -> Continue:
+            return decisions[choose(settings.model, settings.versions, subject).name]
+
+        return Choose(settings, drawn, functools.lru_cache(REMEMBERED)(drawn))
 
     async def on_request(self, request: Request, context: Context) -> Decision:
-        version = choose(self.spec.model, self.spec.versions, self._subject(request, context))
-        return self.decisions[version.name]
+        if self.spec.sticky != "consumer":
+            return self.drawn(self._subject(request))
+        if context.consumer is None:
+            raise CouldNotDecide("sticky by consumer, and nobody is known to be asking")
+        return self.of_consumer(context.consumer.id)
 
-    def _subject(self, request: Request, context: Context) -> str:
+    def _subject(self, request: Request) -> str:
         """What the choice sticks to. Envoy's stream id is random, and so is a choice that sticks to it."""
         if self.spec.sticky == "none":
             return request.stream
-        if self.spec.sticky.startswith("header:"):
-            value = request.headers.get(self.spec.sticky.removeprefix("header:"))
-            return request.stream if value is None else value
-        if context.consumer is None:
-            raise CouldNotDecide("sticky by consumer, and nobody is known to be asking")
-        return context.consumer.id
+        value = request.headers.get(self.spec.sticky.removeprefix("header:"))
+        return request.stream if value is None else value
 
 
 def _chosen(version: Version) -> Continue:

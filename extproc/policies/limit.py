@@ -50,9 +50,10 @@ class LimitPolicy(Policy):
             return limits
         hits = tuple([Hit(Counter(limit, _subject(limit, request, context))) for limit in limits])
         states = await self.store.hit(Charge(hits, key=request.stream or None))
-        if all([state.allowed for state in states]):  # noqa: C419 - a generator costs more than it saves here
-            return Continue(response=HeaderEdits(set=rate_limit_headers(states)))
-        return rate_limited(states)
+        for state in states:
+            if not state.allowed:
+                return rate_limited(states)
+        return Continue(response=HeaderEdits(set=rate_limit_headers(states)))
 
     def _limits(self, consumer: Consumer | None) -> tuple[Limit, ...] | LocalReply:
         if not self.spec.by_tier:

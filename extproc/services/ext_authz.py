@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 import grpc
 from google.protobuf.struct_pb2 import Struct
@@ -15,7 +16,7 @@ from extproc.core.decision import Continue, LocalReply
 from extproc.core.errors import CouldNotDecide, InvalidMutation
 from extproc.core.gateway import Gateway
 from extproc.core.headers import Headers
-from extproc.core.identity import forged_headers, owned_headers
+from extproc.core.identity import CALLERS, forged_headers, owned_headers
 from extproc.core.message import Request
 from extproc.core.names import (
     CALL_ADDRESS,
@@ -34,13 +35,20 @@ from extproc.core.outcome import Outcome
 from extproc.core.ports import Clock, Recorder
 from extproc.services.headers import add_fields, call_metadata, decode_headers
 from extproc.services.records import ALLOWED, decided, failure, record_of
-from extproc.wire.auth_pb2 import CheckRequest, CheckResponse, DeniedHttpResponse
-from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HttpStatus, Status
+from extproc.wire.auth_pb2 import CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse
+from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HeaderValueOption, HttpStatus, Status
 
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
 NAME: Final = "ext_authz"
 OK: Final[int] = grpc.StatusCode.OK.value[0]
 DENIED: Final = Status(code=grpc.StatusCode.PERMISSION_DENIED.value[0])
+
+
+class Stamp(NamedTuple):
+    """What Envoy's call names, and every answer repeats."""
+
+    route: str
+    revision: str
 
 
 class ExtAuthz:
@@ -58,24 +66,20 @@ class ExtAuthz:
         request = decode(call, call_metadata(context, CALL_ADDRESS))
         route = call.attributes.context_extensions.get(ROUTE, "")
         revision = call.attributes.context_extensions.get(REVISION, "")
+        detail = ""
         try:
-            outcome, detail = await self._decide(request, route, revision)
+            outcome = await decided(self._gateway().route(route, revision).chain.on_request(request))
         except asyncio.CancelledError as cancelled:
             # Envoy's deadline passed, or its client went away; what the policies have done by then is still recorded.
             gone = failure(CouldNotDecide("the call was cancelled"), reached(cancelled))
             self._record(route, request, gone.outcome, started, gone.detail)
             raise
-        answer, outcome, detail = _encode(outcome, detail, request, _stamp(route, revision))
-        self._record(route, request, outcome, started, detail)
-        return answer
-
-    async def _decide(self, request: Request, route: str, revision: str) -> tuple[Outcome, str]:
-        """Every way out of here but the chain's own is a refusal."""
-        try:
-            return await decided(self._gateway().route(route, revision).chain.on_request(request)), ""
         except Exception as error:  # noqa: BLE001 - whatever it is, no decision was reached, and that denies
             failed = failure(error)
-            return failed.outcome, failed.detail
+            outcome, detail = failed.outcome, failed.detail
+        answer, outcome, detail = _encode(outcome, detail, request, Stamp(route, revision))
+        self._record(route, request, outcome, started, detail)
+        return answer
 
     def _record(self, route: str, request: Request, outcome: Outcome, started: int, detail: str) -> None:
         took = self._clock.monotonic() - started
@@ -115,9 +119,7 @@ def _plain_headers(headers: dict[str, str]) -> Headers:
     return decode_headers(HeaderMap(headers=fields))
 
 
-def _encode(
-    outcome: Outcome, detail: str, request: Request, stamp: dict[str, str]
-) -> tuple[CheckResponse, Outcome, str]:
+def _encode(outcome: Outcome, detail: str, request: Request, stamp: Stamp) -> tuple[CheckResponse, Outcome, str]:
     """The answer, and what it really says: an edit that cannot be sent turns an allow into a refusal."""
     try:
         if isinstance(outcome.decision, Continue):
@@ -129,26 +131,22 @@ def _encode(
         return deny(failed.reply, Outcome(failed.reply), stamp), failed.outcome, failed.detail
 
 
-def _stamp(route: str, revision: str) -> dict[str, str]:
-    return {DECIDED_ROUTE: route, DECIDED_REVISION: revision}
-
-
-def allow(decision: Continue, outcome: Outcome, request: Request, stamp: dict[str, str]) -> CheckResponse:
+def allow(decision: Continue, outcome: Outcome, request: Request, stamp: Stamp) -> CheckResponse:
     """The only place where a request is let through."""
     granted = owned_headers(outcome.consumer, decision.upstream)
-    removed = (*decision.request.remove, *forged_headers(request.headers, granted))
     answer = CheckResponse()
     answer.status.code = OK
     ok = answer.ok_response
     ok.SetInParent()  # also where nothing is to be edited
-    ok.headers_to_remove.extend(removed)
-    add_fields(ok.headers, (*decision.request.set, *granted))
+    ok.headers_to_remove.extend((*decision.request.remove, *forged_headers(request.headers, granted)))
+    add_fields(ok.headers, decision.request.set)
+    ok.headers.extend(_options(granted))
     add_fields(ok.response_headers_to_add, decision.response.set)
-    _add_metadata(answer.dynamic_metadata, outcome, stamp)
+    _add_metadata(answer.dynamic_metadata, ALLOWED, outcome, stamp)
     return answer
 
 
-def deny(reply: LocalReply, outcome: Outcome, stamp: dict[str, str]) -> CheckResponse:
+def deny(reply: LocalReply, outcome: Outcome, stamp: Stamp) -> CheckResponse:
     """Raises InvalidMutation for a status that a client takes for success."""
     if reply.status < HTTPStatus.MULTIPLE_CHOICES:
         raise InvalidMutation(f"a refusal with the status {reply.status}")
@@ -158,22 +156,40 @@ def deny(reply: LocalReply, outcome: Outcome, stamp: dict[str, str]) -> CheckRes
     )
     answer = CheckResponse(status=DENIED, denied_response=denied)
     add_fields(answer.denied_response.headers, reply.headers)
-    _add_metadata(answer.dynamic_metadata, outcome, stamp)
+    _add_metadata(answer.dynamic_metadata, reply.reason, outcome, stamp)
     return answer
 
 
-def _add_metadata(metadata: Struct, outcome: Outcome, stamp: dict[str, str]) -> None:
+def _add_metadata(metadata: Struct, reason: str, outcome: Outcome, stamp: Stamp) -> None:
     """For Envoy's own access log and for ext_proc: core.names.DECIDED_*."""
     consumer = outcome.consumer
-    found = {
-        DECIDED_REASON: outcome.decision.reason if isinstance(outcome.decision, LocalReply) else ALLOWED,
-        DECIDED_CONSUMER: consumer.id if consumer else "",
-        DECIDED_TIER: (consumer.tier or "") if consumer else "",
-        DECIDED_SCOPES: " ".join(consumer.scopes) if consumer else "",
-        DECIDED_VERSION: outcome.facts.get("version", ""),
-    }
+    who = (consumer.id, consumer.tier, tuple(consumer.scopes)) if consumer else ("", None, ())
+    metadata.CopyFrom(_metadata(stamp, *who))
     fields = metadata.fields
-    for known in (stamp, found):
-        for key, value in known.items():
-            if value:
-                fields[key].string_value = value
+    fields[DECIDED_REASON].string_value = reason
+    if version := outcome.facts.get("version"):
+        fields[DECIDED_VERSION].string_value = version
+
+
+# Both for copying: what is the same for each request of a caller is made once for the last few thousand of them.
+@functools.lru_cache(CALLERS)
+def _metadata(stamp: Stamp, consumer: str, tier: str | None, scopes: tuple[str, ...]) -> Struct:
+    texts = {
+        DECIDED_ROUTE: stamp.route,
+        DECIDED_REVISION: stamp.revision,
+        DECIDED_CONSUMER: consumer,
+        DECIDED_TIER: tier,
+        DECIDED_SCOPES: " ".join(scopes),
+    }
+    metadata = Struct()
+    for key, text in texts.items():
+        if text:
+            metadata.fields[key].string_value = text
+    return metadata
+
+
+@functools.lru_cache(CALLERS)
+def _options(granted: tuple[tuple[str, str], ...]) -> tuple[HeaderValueOption, ...]:
+    made = OkHttpResponse()
+    add_fields(made.headers, granted)
+    return tuple(made.headers)

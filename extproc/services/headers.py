@@ -20,16 +20,12 @@ REPLACING: Final = HeaderValueOption(append=BoolValue(value=False), append_actio
 
 def decode_headers(header_map: HeaderMap) -> Headers:
     """Envoy fills `raw_value`, older or foreign ones `value`; pseudo-headers are told apart elsewhere."""
-    # Reading a field of a message makes a new text each time: once each.
-    return Headers(
-        tuple(
-            [
-                (key.lower(), (item.raw_value or item.value.encode()).decode("latin-1"))
-                for item in header_map.headers
-                if not (key := item.key).startswith(":")
-            ]
-        )
-    )
+    fields = []
+    for item in header_map.headers:
+        name = item.key  # read once: each time makes a new text
+        if name[:1] != ":":
+            fields.append((name.lower(), (item.raw_value or item.value.encode()).decode("latin-1")))
+    return Headers(tuple(fields))
 
 
 def pseudo_header(header_map: HeaderMap, name: str) -> str:

@@ -73,23 +73,15 @@ def _place(cause: BaseException | None) -> str:
 
 def record_of(service: str, route: str, request: Request, outcome: Outcome, took: int, detail: str) -> DecisionRecord:
     consumer, reply = outcome.consumer, outcome.decision
-    refused = isinstance(reply, LocalReply)
+    result, reason, status, policy = Result.ALLOW, ALLOWED, 0, ""
+    if isinstance(reply, LocalReply):
+        result = Result.ERROR if detail else Result.DENY
+        reason, status, policy = reply.reason, reply.status, outcome.ended_by
+    steps = tuple([(name, duration) for name, _, duration in outcome.steps])
+    who, tier = (consumer.id, consumer.tier or "") if consumer else ("", "")
+    # In the record's own order: by name, one would take twice as long to make.
     return DecisionRecord(
-        service=service,
-        result=(Result.ERROR if detail else Result.DENY) if refused else Result.ALLOW,
-        reason=reply.reason if isinstance(reply, LocalReply) else ALLOWED,
-        status=reply.status if isinstance(reply, LocalReply) else 0,
-        route=route,
-        policy=outcome.ended_by if refused else "",
-        request_id=request.id,
-        method=request.method,
-        host=request.host,
-        path=request.path,
-        address=request.address,
-        consumer=consumer.id if consumer else "",
-        tier=(consumer.tier or "") if consumer else "",
-        duration=took,
-        detail=detail,
-        facts=outcome.facts,
-        steps=tuple((step.policy, step.duration) for step in outcome.steps),
-    )
+        service, result, reason, route, policy,
+        request.id, request.method, request.host, request.path, request.address,
+        who, tier, status, took, detail, outcome.facts, steps,
+    )  # fmt: skip

@@ -6,6 +6,7 @@ One event loop runs every call and no call awaits, so a hit is atomic by constru
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Final
 
 from extproc.core.errors import StoreUnavailable
@@ -36,8 +37,8 @@ class MemoryCounters:
 
     async def hit(self, charge: Charge) -> tuple[CounterState, ...]:
         now = self._clock.monotonic()
-        known = self._known(charge)
-        if known is not None:
+        answered = self._answered.get(charge.key) if charge.key is not None else None
+        if answered is not None and (known := _known(answered[1], charge.hits)) is not None:
             return known
         states, due = self._judge(charge, now)
         if due:
@@ -45,10 +46,6 @@ class MemoryCounters:
         if charge.key is not None:
             self._remember(charge.key, (charge.hits, states), now)
         return states
-
-    def _known(self, charge: Charge) -> tuple[CounterState, ...] | None:
-        answered = self._answered.get(charge.key) if charge.key is not None else None
-        return next((states for hits, states in answered[1] if hits == charge.hits), None) if answered else None
 
     def _judge(self, charge: Charge, now: int) -> tuple[tuple[CounterState, ...], dict[Key, int]]:
         """The states, and when each charged counter would be due: one that is hit twice is judged twice in turn."""
@@ -74,26 +71,27 @@ class MemoryCounters:
 
     def _store(self, charged: dict[Key, int], now: int) -> None:
         """All or nothing: a store without room for every counter charges none."""
-        self._forget(now, len(charged) + 2)  # more than it adds, so that a full sweep is rare
+        due_of = self._due
+        # Look at a few counters in turn, more than are added, so that a full sweep is rare. A live one goes to the end,
+        # or one slow limit would hide the rest.
+        for _ in range(min(len(charged) + 2, len(due_of))):
+            key, due = due_of.popitem(last=False)
+            if due > now:
+                due_of[key] = due
+        if len(self._due) + len(charged) > self.capacity:
+            self._make_room(charged, now)
+        self._due.update(charged)
+
+    def _make_room(self, charged: dict[Key, int], now: int) -> None:
+        """In a store that is nearly full; else a look at the number alone is enough."""
         if not self._has_room(charged):
             self._sweep(now)
         if not self._has_room(charged):
             # Evicting a live counter would hand its owner a full burst again: refuse instead, and say so.
             raise StoreUnavailable(f"{self.capacity} counters are in use, there is no room for another")
-        self._due.update(charged)
 
     def _has_room(self, charged: dict[Key, int]) -> bool:
-        """A look at the number alone is enough, but in a store that is nearly full."""
-        if len(self._due) + len(charged) <= self.capacity:
-            return True
         return len(self._due) + sum(key not in self._due for key in charged) <= self.capacity
-
-    def _forget(self, now: int, most: int) -> None:
-        """Look at the next few counters in turn: a live one goes to the back, or one slow limit would hide the rest."""
-        for _ in range(min(most, len(self._due))):
-            key, due = self._due.popitem(last=False)
-            if due > now:
-                self._due[key] = due
 
     def _sweep(self, now: int) -> None:
         """Look at every counter, at most once a second: a full store must stay cheap to refuse."""
@@ -107,3 +105,8 @@ class MemoryCounters:
         self._answered.setdefault(key, (now, []))[1].append(answered)
         while len(self._answered) > REMEMBERED or next(iter(self._answered.values()))[0] < now - REMEMBER_FOR:
             self._answered.popitem(last=False)
+
+
+def _known(answered: Sequence[Answered], asked: tuple[Hit, ...]) -> tuple[CounterState, ...] | None:
+    """What the same question was answered for this key before."""
+    return next((states for hits, states in answered if hits == asked), None)

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from extproc.telemetry.tallies import Tallies
 from extproc.telemetry.timings import Timings
 
 # A decision in memory takes tens of microseconds; one that waits for a store ends at Envoy's deadline.
@@ -35,7 +36,7 @@ class Families:
         self.registry = registry = OwnRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
-        self.decisions = Counter(
+        self.decisions = Tallies(
             "extproc_decisions_total",
             "Decisions about requests and answers. decision is allow, deny, or error where none was reached, which "
             "refuses too; policy is the one that refused or failed.",
@@ -67,7 +68,7 @@ class Families:
             "The plan in force: its revision, which Envoy's bootstrap must have been rendered with.",
             registry=registry,
         )
-        self.store_operations = Counter(
+        self.store_operations = Tallies(
             "extproc_store_operations_total",
             "Judgements that the counters were asked for. allowed and refused are theirs; unavailable means that none "
             "could be made, which refuses the request.",

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from prometheus_client import Counter
-
 from extproc.core.gateway import Gateway
 from extproc.core.record import DecisionRecord
 from extproc.telemetry.exposition import exposition
 from extproc.telemetry.families import Families
 from extproc.telemetry.labels import Labels
+from extproc.telemetry.tallies import Tally
 from extproc.telemetry.timings import Timing
 
 SUCCESS: Final = "success"
@@ -25,10 +24,9 @@ class Metrics:
     def __init__(self) -> None:
         self._families = families = Families()
         self._labels = Labels()
-        self._decisions: dict[Decided, Counter] = {}
+        self._decisions: dict[Decided, Tally] = {}
         self._services: dict[str, Timing] = {}
         self._policies: dict[str, Timing] = {}
-        self._operations: dict[tuple[str, str], Counter] = {}
         # From the start, so that the first failure is an increase and no new series.
         self._reloads = {result: families.config_reloads.labels(result) for result in (SUCCESS, FAILURE)}
 
@@ -50,13 +48,13 @@ class Metrics:
         self._reloads[FAILURE].inc()
 
     def record(self, record: DecisionRecord) -> None:
-        decided = (record.service, record.route, record.policy, record.result.value, record.reason)
-        (self._decisions.get(decided) or self._decision(decided)).inc()
+        decided = (record.service, record.route, record.policy, record.result, record.reason)
+        (self._decisions.get(decided) or self._decision(decided)).count += 1
         (self._services.get(record.service) or self._service(record.service)).observe(record.duration)
         for name, taken in record.steps:
             (self._policies.get(name) or self._policy(name)).observe(taken)
 
-    def _decision(self, decided: Decided) -> Counter:
+    def _decision(self, decided: Decided) -> Tally:
         """Kept only under labels as they are: what a caller makes up must not grow the dictionary either."""
         service, route, policy, decision, reason = decided
         policy = self._labels.policy(policy)
@@ -83,10 +81,7 @@ class Metrics:
         self._families.store_capacity.labels(store).set(capacity)
 
     def store_operated(self, store: str, result: str) -> None:
-        child = self._operations.get((store, result))
-        if child is None:
-            child = self._operations[store, result] = self._families.store_operations.labels(store, result)
-        child.inc()
+        self._families.store_operations.labels(store, result).count += 1
 
     def loop_lagged(self, seconds: float) -> None:
         self._families.loop_lag.observe(seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 from typing import Any, Final
 
 import orjson
@@ -18,6 +19,7 @@ ENCODE: Final = json.JSONEncoder(ensure_ascii=True, default=str, separators=(","
 TEXTS: Final = (
     "route", "policy", "request_id", "method", "host", "path", "address", "consumer", "tier", "detail",
 )  # fmt: skip
+texts_of: Final = attrgetter(*TEXTS)
 LONGEST: Final = 512  # of any one text: a path or host may be as long as the client likes
 
 
@@ -43,18 +45,26 @@ class JsonRecorder:
 
 
 def _decision(record: DecisionRecord, at: float) -> str:
+    """What is empty is left out."""
     fields: dict[str, Any] = {
         "event": "decision",
         "time": round(at, 3),
         "service": record.service,
-        "result": record.result.value,
+        "result": record.result,
         "reason": record.reason,
     }
-    for name in TEXTS:
-        value = getattr(record, name)
+    for name, value in zip(TEXTS, texts_of(record), strict=True):
         if value != "":
-            fields[name] = _bounded(value)
-    return _line(fields | _measured(record))
+            fields[name] = value if type(value) is str and len(value) <= LONGEST else _bounded(value)
+    if record.status:
+        fields["status"] = record.status
+    if duration := round(record.duration / MICROSECOND):
+        fields["duration_us"] = duration
+    if record.facts:
+        fields["facts"] = {_bounded(name): _bounded(value) for name, value in record.facts.items()}
+    if record.steps:
+        fields["steps"] = [{"policy": name, "us": round(taken / MICROSECOND)} for name, taken in record.steps]
+    return _line(fields)
 
 
 def _line(fields: dict[str, Any]) -> str:
@@ -64,17 +74,6 @@ def _line(fields: dict[str, Any]) -> str:
     except TypeError:
         return ENCODE(fields) + "\n"
     return line.decode("ascii") if line.isascii() else ENCODE(fields) + "\n"
-
-
-def _measured(record: DecisionRecord) -> dict[str, Any]:
-    """What is not text, where there is any."""
-    fields = {
-        "status": record.status,
-        "duration_us": round(record.duration / MICROSECOND),
-        "facts": {_bounded(name): _bounded(value) for name, value in record.facts.items()},
-        "steps": [{"policy": name, "us": round(taken / MICROSECOND)} for name, taken in record.steps],
-    }
-    return {name: value for name, value in fields.items() if value}
 
 
 def _bounded(value: object) -> str:

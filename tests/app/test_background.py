@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from io import StringIO
 
+import pytest
+
+from extproc.app import background
 from extproc.app.background import WAITING, BackgroundLog
 
 
@@ -16,6 +20,22 @@ def test_lines_are_written_in_order_and_all_of_them_before_the_end() -> None:
         stream.put(f"{number}\n".__str__)
     stream.close()
     assert written.getvalue().splitlines() == [str(number) for number in range(100)]
+
+
+def test_lines_may_come_while_others_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever puts a line may be given the interpreter between any two steps of whoever writes."""
+    monkeypatch.setattr(background, "LINGER", 0.0)
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        written, lost = StringIO(), list[None]()
+        stream = BackgroundLog(written, lambda: lost.append(None))
+        for _ in range(300_000):
+            stream.put("line\n".__str__)
+        stream.close()
+    finally:
+        sys.setswitchinterval(usual)
+    assert written.getvalue().count("line\n") + len(lost) == 300_000
 
 
 class Stalled(StringIO):

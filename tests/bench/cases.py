@@ -1,4 +1,7 @@
-"""What is compared: the same Envoy and upstream, with no call, with an empty one, and with the gateway's."""
+"""What is compared: the same Envoy and upstream, with no call, with an empty one, and with the gateway's.
+
+The empty server is measured twice: as any server of grpc.aio is scheduled, and as the sidecar is.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from tests.free_ports import free_port
 
 EXTENSIONS: Final = "type.googleapis.com/envoy.extensions"
 PLAIN, EMPTY, FUSED = "plain Envoy", "empty ext_authz", "fused route"
+EMPTY_BATCH: Final = "empty, SCHED_BATCH"  # as `extproc serve` asks to be scheduled
 KEY: Final = api_key.spell(bytes(range(api_key.RANDOM_BYTES)))
 HEAD: Final = """\
 listeners: [{{name: public, address: "127.0.0.1:{port}"}}]
@@ -80,7 +84,12 @@ class Case:
 
 
 def make_cases(folder: Path, upstream: str) -> list[Case]:
-    return [_plain(folder / "plain", upstream), _empty(folder / "empty", upstream), _fused(folder / "fused", upstream)]
+    return [
+        _plain(folder / "plain", upstream),
+        _empty(EMPTY, folder / "empty", upstream),
+        _empty(EMPTY_BATCH, folder / "batch", upstream, "--batch"),
+        _fused(folder / "fused", upstream),
+    ]
 
 
 def _plain(folder: Path, upstream: str) -> Case:
@@ -95,10 +104,11 @@ def _plain(folder: Path, upstream: str) -> Case:
     return case
 
 
-def _empty(folder: Path, upstream: str) -> Case:
-    case, _ = _made(EMPTY, folder, upstream, ASKED)
+def _empty(name: str, folder: Path, upstream: str, *options: str) -> Case:
+    case, _ = _made(name, folder, upstream, ASKED)
     (folder / "run").mkdir()
-    case.sidecar.extend([sys.executable, "-m", "tests.bench.empty_server", sidecar_sockets(f"{folder}/run", 1)[0]])
+    socket = sidecar_sockets(f"{folder}/run", 1)[0]
+    case.sidecar.extend([sys.executable, "-m", "tests.bench.empty_server", socket, *options])
     return case
 
 

@@ -1,6 +1,6 @@
 """An ext_authz server that parses the request and returns OK: what any sidecar in Python costs at least.
 
-Process, loop, socket and gRPC options are those of `extproc serve`.
+Process, loop, socket and gRPC options are those of `extproc serve`; with `--batch` the scheduling policy is, too.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import grpc
 
+from extproc.app.scheduling import prefer_throughput
 from extproc.cli.running import loop_factory
 from extproc.services.ext_authz import SERVICE
 from extproc.services.server import Server
@@ -39,5 +40,7 @@ async def serve(path: str) -> None:
 
 
 if __name__ == "__main__":
+    if "--batch" in sys.argv[2:]:
+        prefer_throughput()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(serve(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""What a run says: one table, one ratio, and what it was measured with."""
+"""What a run says: one table, the ratio to each empty server, and what it was measured with."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import median
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.cases import EMPTY, FUSED
+from tests.bench.cases import EMPTY, EMPTY_BATCH, FUSED
 from tests.bench.measure import Row, Sample, ratios, rows
+
+COMPARED: Final = (EMPTY, EMPTY_BATCH)
 
 
 def table(found: Sequence[Row]) -> Table:
@@ -27,25 +30,27 @@ def table(found: Sequence[Row]) -> Table:
     return made
 
 
-def ratio_sentence(samples: Sequence[Sample]) -> str:
-    found = ratios(samples, FUSED, EMPTY)
+def ratio_sentence(samples: Sequence[Sample], to: str) -> str:
+    found = ratios(samples, FUSED, to)
     return (
-        f"sidecar CPU per request, {FUSED} / {EMPTY}: {median(found):.2f}"
+        f"sidecar CPU per request, {FUSED} / {to}: {median(found):.2f}"
         f" (of {len(found)} rounds: {found[0]:.2f} to {found[-1]:.2f})"
     )
 
 
 def print_report(samples: Sequence[Sample], used: Mapping[str, object], console: Console) -> None:
     console.print(table(rows(samples)))
-    console.print(ratio_sentence(samples))
+    for to in COMPARED:
+        console.print(ratio_sentence(samples, to))
     console.print(", ".join(f"{name} {value}" for name, value in used.items()), style="dim")
 
 
 def as_json(samples: Sequence[Sample], used: Mapping[str, object]) -> str:
     document = {
         "rows": [asdict(row) for row in rows(samples)],
-        "ratio": median(ratios(samples, FUSED, EMPTY)),
-        "ratios": ratios(samples, FUSED, EMPTY),
+        "ratios": {
+            to: {"median": median(ratios(samples, FUSED, to)), "rounds": ratios(samples, FUSED, to)} for to in COMPARED
+        },
         "samples": [asdict(sample) for sample in samples],
         "used": dict(used),
     }

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 from rich.console import Console
 
-from tests.bench.cases import EMPTY, FUSED, PLAIN
+from tests.bench.cases import EMPTY, EMPTY_BATCH, FUSED, PLAIN
 from tests.bench.load import Load, LoadFailed, NoLoadTool, find_tool, parse_h2load, parse_wrk
 from tests.bench.measure import Sample, ratios, rows
 from tests.bench.report import as_json, print_report
@@ -85,8 +85,13 @@ def test_without_a_tool_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch,
 
 def samples() -> list[Sample]:
     """Three rounds, in the second of which the machine was busy with something else."""
-    loads = {PLAIN: Load(1000, 900.0, 1.0, 2.0), EMPTY: Load(500, 400.0, 2.0, 4.0), FUSED: Load(300, 200.0, 3.0, 6.0)}
-    cost = {PLAIN: 0.0, EMPTY: 100.0, FUSED: 160.0}
+    loads = {
+        PLAIN: Load(1000, 900.0, 1.0, 2.0),
+        EMPTY: Load(500, 400.0, 2.0, 4.0),
+        EMPTY_BATCH: Load(600, 500.0, 2.0, 4.0),
+        FUSED: Load(300, 200.0, 3.0, 6.0),
+    }
+    cost = {PLAIN: 0.0, EMPTY: 100.0, EMPTY_BATCH: 80.0, FUSED: 160.0}
     return [
         Sample(name, load, envoy=50.0 * busy, sidecar=cost[name] * busy * (1.1 if busy > 1 and name == FUSED else 1))
         for busy in (1.0, 3.0, 1.0)
@@ -95,8 +100,8 @@ def samples() -> list[Sample]:
 
 
 def test_a_row_has_the_medians_of_its_case() -> None:
-    plain, empty, fused = rows(samples())
-    assert (plain.case, empty.case, fused.case) == (PLAIN, EMPTY, FUSED)
+    plain, empty, batch, fused = rows(samples())
+    assert (plain.case, empty.case, batch.case, fused.case) == (PLAIN, EMPTY, EMPTY_BATCH, FUSED)
     assert (fused.per_second, fused.p50, fused.p99, fused.envoy, fused.sidecar) == (200.0, 3.0, 6.0, 50.0, 160.0)
     assert plain.sidecar == 0.0
 
@@ -105,13 +110,15 @@ def test_the_ratio_is_taken_round_by_round() -> None:
     assert ratios(samples(), FUSED, EMPTY) == pytest.approx([1.6, 1.6, 1.76])
 
 
-def test_the_report_has_a_row_for_each_case_and_the_ratio() -> None:
+def test_the_report_has_a_row_for_each_case_and_the_ratio_to_each_empty_server() -> None:
     written = StringIO()
     print_report(samples(), {"tool": "wrk"}, Console(file=written, width=200))
     text = written.getvalue()
-    assert all(name in text for name in (PLAIN, EMPTY, FUSED))
+    assert all(name in text for name in (PLAIN, EMPTY, EMPTY_BATCH, FUSED))
     assert "sidecar CPU per request, fused route / empty ext_authz: 1.60 (of 3 rounds: 1.60 to 1.76)" in text
-    assert json.loads(as_json(samples(), {}))["ratio"] == pytest.approx(1.6)
+    assert "sidecar CPU per request, fused route / empty, SCHED_BATCH: 2.00 (of 3 rounds: 2.00 to 2.20)" in text
+    told = json.loads(as_json(samples(), {}))["ratios"]
+    assert (told[EMPTY]["median"], told[EMPTY_BATCH]["median"]) == pytest.approx((1.6, 2.0))
 
 
 @pytest.mark.e2e
@@ -123,6 +130,6 @@ def test_a_short_run_answers_every_case() -> None:
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     document = json.loads(ended.stdout)
-    assert [row["case"] for row in document["rows"]] == [PLAIN, EMPTY, FUSED]
+    assert [row["case"] for row in document["rows"]] == [PLAIN, EMPTY, EMPTY_BATCH, FUSED]
     assert all(row["per_second"] > 0 and row["envoy"] > 0 for row in document["rows"])
     assert all(sample["load"]["requests"] > 0 for sample in document["samples"])

@@ -35,6 +35,14 @@ async def test_a_caller_keeps_its_version_whatever_else_it_sends() -> None:
         assert len({await chosen("consumer", request, caller) for request in requests}) == 1
 
 
+async def test_what_is_remembered_of_a_caller_is_what_would_be_drawn() -> None:
+    policy = Choose.build(ChooseSpec("recommend", HALVES, "consumer"), fake_ports())
+    for _ in range(2):
+        for caller in CALLERS[:50]:
+            decision = passed(await policy.on_request(asking(), caller))
+            assert decision.facts == {"version": await chosen("consumer", asking(), caller)}
+
+
 async def test_callers_are_shared_out_by_weight() -> None:
     shares = Counter([await chosen("consumer", asking(), caller) for caller in CALLERS])
     assert abs(shares["v1"] - 500) < 80
