@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Final
 
 from extproc.core.decision import Continue, Decision, HeaderEdits, LocalReply, refusal
-from extproc.core.errors import PolicyFailed
+from extproc.core.errors import CouldNotDecide, PolicyFailed, ProviderUnavailable, StoreUnavailable
 from extproc.core.message import Consumer, Request
 from extproc.core.policy import Authenticator, Context, Policy
 
@@ -43,13 +43,20 @@ class Authentication(Policy):
         return await self._asked(presented, request)
 
     async def _asked(self, presented: Sequence[Authenticator], request: Request) -> Decision:
-        """The first consumer, else the first refusal."""
+        """The first consumer, else the first refusal. Raises where one that refused nothing could not be asked."""
         refused: list[LocalReply] = []
+        unasked: list[CouldNotDecide] = []
         for method in presented:
-            answer = _checked(method, await method.authenticate(request))
+            try:
+                answer = _checked(method, await method.authenticate(request))
+            except (ProviderUnavailable, StoreUnavailable) as error:
+                unasked.append(error)
+                continue
             if isinstance(answer, Consumer):
                 return Continue(consumer=answer, request=_removal(self._credentials(request)))
             refused.append(answer)
+        if unasked:  # whoever could not be asked may have known the credential: an outage, and no denial
+            raise unasked[0]
         first = refused[0]
         return replace(first, headers=first.headers + self._challenges()) if first.status == UNAUTHORIZED else first
 
@@ -86,4 +93,4 @@ def _checked(method: Authenticator, answer: Consumer | LocalReply) -> Consumer |
         raise PolicyFailed(f"authentication {method.name!r} answered a consumer without an id")
     if len(answer.id) > LONGEST_ID or len(answer.tier or "") > LONGEST_ID:
         return refusal(UNAUTHORIZED, "unacceptable_consumer", "the caller's name or tier is too long")
-    return Consumer(answer.id, answer.tier, answer.scopes, answer.claims, method.name)
+    return replace(answer, method=method.name)
