@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         HeaderName,
         LimitRate,
         Name,
+        Scope,
         Secret,
         Settings,
         Size,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from extproc.core.choice import choose
     from extproc.core.decision import CONTINUE, Continue, Decision, HeaderEdits, LocalReply, refusal
     from extproc.core.errors import CouldNotDecide, InvalidMutation, ProviderUnavailable, StoreUnavailable
+    from extproc.core.flights import Flights
     from extproc.core.headers import Headers
     from extproc.core.limits import Charge, Counter, CounterState, Hit, Limit, Per, address_subject
     from extproc.core.message import Consumer, Request, Response
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
         VerificationKey,
     )
     from extproc.core.rate_limit import rate_limit_headers, rate_limited
+    from extproc.core.remembered import Remembered
     from extproc.core.specs import ChooseSpec, LimitSpec, Version
     from extproc.core.strict_json import loads_strictly
     from extproc.core.variables import variables
@@ -56,6 +59,7 @@ HOMES = {
         "HeaderName",
         "LimitRate",
         "Name",
+        "Scope",
         "Secret",
         "Settings",
         "Size",
@@ -65,6 +69,7 @@ HOMES = {
     "extproc.core.choice": ("choose",),
     "extproc.core.decision": ("CONTINUE", "Continue", "Decision", "HeaderEdits", "LocalReply", "refusal"),
     "extproc.core.errors": ("CouldNotDecide", "InvalidMutation", "ProviderUnavailable", "StoreUnavailable"),
+    "extproc.core.flights": ("Flights",),
     "extproc.core.headers": ("Headers",),
     "extproc.core.limits": ("Charge", "Counter", "CounterState", "Hit", "Limit", "Per", "address_subject"),
     "extproc.core.message": ("Consumer", "Request", "Response"),
@@ -83,6 +88,7 @@ HOMES = {
         "VerificationKey",
     ),
     "extproc.core.rate_limit": ("rate_limit_headers", "rate_limited"),
+    "extproc.core.remembered": ("Remembered",),
     "extproc.core.specs": ("ChooseSpec", "LimitSpec", "Version"),
     "extproc.core.strict_json": ("loads_strictly",),
     "extproc.core.variables": ("variables",),
@@ -92,11 +98,11 @@ _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
     "Answer", "AnswerCel", "Authenticator", "CONTINUE", "Call", "Charge", "ChooseSpec", "Clock", "Condition",
     "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision",
-    "Duration", "EditableHeader", "Expression", "Fetch", "File", "HeaderEdits", "HeaderName", "Headers", "Hit",
-    "InvalidMutation", "KeySet", "KeyStore", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name",
-    "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "Request", "Response", "Secret", "Settings", "Size",
-    "StoreUnavailable", "Url", "VerificationKey", "Version", "address_subject", "choose", "digest", "is_well_formed",
-    "loads_strictly", "rate_limit_headers", "rate_limited", "refusal", "variables",
+    "Duration", "EditableHeader", "Expression", "Fetch", "File", "Flights", "HeaderEdits", "HeaderName", "Headers",
+    "Hit", "InvalidMutation", "KeySet", "KeyStore", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION",
+    "Name", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "Remembered", "Request", "Response", "Scope",
+    "Secret", "Settings", "Size", "StoreUnavailable", "Url", "VerificationKey", "Version", "address_subject", "choose",
+    "digest", "is_well_formed", "loads_strictly", "rate_limit_headers", "rate_limited", "refusal", "variables",
 ]  # fmt: skip
 
 

@@ -113,6 +113,22 @@ def explain(
 
 
 @app.command()
+def password(output: OutputOption = Output.TEXT) -> None:
+    """Hash a password for a file of users: asks for it, or reads the first line of standard input."""
+    with reported(output):
+        from extproc.cli.passwords import hashed  # noqa: PLC0415
+
+        try:
+            made = hashed()
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+        if output is Output.JSON:
+            write_json({"password": made})
+            return
+        typer.echo(made)
+
+
+@app.command()
 def serve(file: File) -> None:
     """Run the sidecar for a gateway file, until SIGTERM."""
     with reported():

@@ -219,6 +219,11 @@ Name = Annotated[
         "name",
     ),
 ]
+Scope = Annotated[
+    str,
+    # RFC 6749 §3.3: a space inside one would make it two for the upstream.
+    Spelled(r"[!#-\[\]-~]{1,256}", "not a scope: letters, digits and signs, no space, quote or backslash", "scope"),
+]
 HeaderName = Annotated[
     str, Spelled(FIELD_NAME, "not a header name: write it in lower case, as x-request-id", "header name")
 ]

@@ -16,10 +16,11 @@ from extproc.core.names import (
 
 
 def identity_headers(consumer: Consumer | None) -> tuple[tuple[str, str], ...]:
-    """The x-consumer-* fields that vouch for this consumer; none for an anonymous request."""
+    """The x-consumer-* fields that vouch for this consumer; none where nobody was asked, and no id of whoever is
+    anonymous: an upstream must not take them all for one caller."""
     if consumer is None:
         return ()
-    fields = [(CONSUMER_ID, consumer.id)]
+    fields = [] if consumer.anonymous else [(CONSUMER_ID, consumer.id)]
     if consumer.tier is not None:
         fields.append((CONSUMER_TIER, consumer.tier))
     if consumer.scopes:

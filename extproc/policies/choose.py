@@ -51,7 +51,8 @@ class Choose(Policy):
             return request.stream if value is None else value
         if context.consumer is None:
             raise CouldNotDecide("sticky by consumer, and nobody is known to be asking")
-        return context.consumer.id
+        # Those without a name are told apart by where they are, or they would all get one version.
+        return request.address if context.consumer.anonymous else context.consumer.id
 
 
 def _chosen(version: Version) -> Continue:

@@ -19,6 +19,7 @@ from extproc.core.identity import forged_headers, owned_headers
 from extproc.core.message import Request
 from extproc.core.names import (
     CALL_ADDRESS,
+    DECIDED_ANONYMOUS,
     DECIDED_CONSUMER,
     DECIDED_REASON,
     DECIDED_REVISION,
@@ -165,9 +166,11 @@ def deny(reply: LocalReply, outcome: Outcome, stamp: dict[str, str]) -> CheckRes
 def _add_metadata(metadata: Struct, outcome: Outcome, stamp: dict[str, str]) -> None:
     """For Envoy's own access log and for ext_proc: core.names.DECIDED_*."""
     consumer = outcome.consumer
+    anonymous = consumer is not None and consumer.anonymous
     found = {
         DECIDED_REASON: outcome.decision.reason if isinstance(outcome.decision, LocalReply) else ALLOWED,
-        DECIDED_CONSUMER: consumer.id if consumer else "",
+        DECIDED_CONSUMER: consumer.id if consumer and not anonymous else "",
+        DECIDED_ANONYMOUS: consumer.id if consumer and anonymous else "",
         DECIDED_TIER: (consumer.tier or "") if consumer else "",
         DECIDED_SCOPES: " ".join(consumer.scopes) if consumer else "",
         DECIDED_VERSION: outcome.facts.get("version", ""),
