@@ -19,7 +19,7 @@ KEYS = Method("partners", "x-api-key", Consumer("partner"), 'ApiKey header="x-ap
 BOTH = 'Bearer, ApiKey header="x-api-key"'
 
 
-async def ask(headers: dict[str, str], *methods: Method) -> Decision:
+async def ask(headers: dict[str, str], *methods: Method | Anonymous) -> Decision:
     return await Authentication(methods or (TOKENS, KEYS)).on_request(request(headers), Context("orders"))
 
 
@@ -151,7 +151,9 @@ GUESTS = Anonymous("guests", Consumer("anonymous", "guest", anonymous=True))
 
 
 @pytest.mark.parametrize("methods", [(GUESTS,), (TOKENS, GUESTS), (GUESTS, TOKENS, KEYS)])
-async def test_who_brings_no_credential_is_anonymous_where_a_route_says_so(methods: tuple[Method, ...]) -> None:
+async def test_who_brings_no_credential_is_anonymous_where_a_route_says_so(
+    methods: tuple[Method | Anonymous, ...],
+) -> None:
     decision = await ask({"accept": "*/*"}, *methods)
     assert isinstance(decision, Continue)
     assert decision.consumer == Consumer("anonymous", "guest", method="guests", anonymous=True)

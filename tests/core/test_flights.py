@@ -9,6 +9,7 @@ import pytest
 
 from extproc.core.errors import ProviderUnavailable, StoreUnavailable
 from extproc.core.flights import Flights
+from tests.turning import until
 
 
 @dataclass(slots=True)
@@ -27,11 +28,10 @@ class Held:
         return self.answer
 
 
-async def waiting(flights: Flights[str], held: Held, count: int, key: bytes = b"a") -> list[asyncio.Future[str]]:
+async def waiting(flights: Flights[str], held: Held, count: int, key: bytes = b"a") -> list[asyncio.Task[str]]:
     """So many who have joined, and wait."""
     joined = [asyncio.ensure_future(flights.join(key, held)) for _ in range(count)]
-    while not held.begun:
-        await asyncio.sleep(0)
+    await until(lambda: held.begun)
     return joined
 
 
@@ -70,16 +70,14 @@ async def test_one_that_nobody_waits_for_any_more_lands_in_silence() -> None:
     (only,) = await waiting(flights, held, 1)
     only.cancel()
     held.free.set()
-    while len(flights):
-        await asyncio.sleep(0)
+    await until(lambda: not len(flights))
     assert only.cancelled()
 
 
 async def test_different_keys_fly_apart_and_only_so_many_at_once() -> None:
     flights, held = Flights[str](2), Held()
     joined = [*await waiting(flights, held, 1, b"a"), *await waiting(flights, held, 1, b"b")]
-    while len(flights) < 2:
-        await asyncio.sleep(0)
+    await until(lambda: len(flights) == 2)
     with pytest.raises(StoreUnavailable, match="2 calls are in flight already"):
         await flights.join(b"c", held)
     held.free.set()

@@ -1,4 +1,4 @@
-"""Asking the issuer about a token: what is an answer, how long it holds, and that silence is no answer (rows 56, 57)."""
+"""Asking the issuer about a token: what is an answer, how long it holds, and that silence is none (rows 56, 57)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from extproc.policies import introspection
 from extproc.policies.introspection import IntrospectionKind, IntrospectionSettings
 from extproc.testing import FakeClock, FakeFetch, fake_ports
 from tests.policies.asking import asking, refused
+from tests.turning import until
 
 ENDPOINT: Final = "https://id.example.com/introspect"
 NOW: Final = FakeClock().now()
@@ -48,8 +49,8 @@ class Rig:
     def answers(self, answer: Answer | Exception) -> None:
         self.fetch.answers[ENDPOINT] = answer
 
-    async def ask(self, token: str = "opaque", scheme: str = "Bearer") -> Any:
-        return await self.method.authenticate(asking({"authorization": f"{scheme} {token}"}))
+    async def ask(self, shown: str = "opaque", scheme: str = "Bearer") -> Any:
+        return await self.method.authenticate(asking({"authorization": f"{scheme} {shown}"}))
 
 
 async def outcome(answer: Answer | Exception, **settings: object) -> Any:
@@ -123,7 +124,7 @@ async def test_issuer_and_audience_are_held_to_where_they_are_named(members: dic
     assert (heard.id if isinstance(heard, Consumer) else heard) == answer
 
 
-NO_ANSWERS: Final = {
+NO_ANSWERS: Final[dict[str, Answer | Exception]] = {
     "nobody is there": ProviderUnavailable("id.example.com: no answer in time"),
     "500": Answer(500, body=b'{"active": true, "sub": "acme"}'),
     "401 for our own secret": Answer(401, body=b'{"error": "invalid_client"}'),
@@ -269,8 +270,7 @@ async def test_a_hundred_requests_with_one_token_ask_once() -> None:
     method = IntrospectionKind.build("legacy", settings, fake_ports(fetch=held))
     request = asking({"authorization": "Bearer opaque"})
     waiting = [asyncio.ensure_future(method.authenticate(request)) for _ in range(100)]
-    while not held.calls:
-        await asyncio.sleep(0)
+    await until(lambda: held.calls)
     held.free.set()
     answers = await asyncio.gather(*waiting)
     assert held.calls == 1
