@@ -101,7 +101,7 @@ def explain(
     address: Annotated[str, typer.Option(help="The client's IP address.")] = "127.0.0.1",
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Say what would happen to one request, and which rule says so. Nothing is sent; counters begin empty."""
+    """Say what would happen to one request, and which rule says so. No upstream gets it; counters begin empty."""
     with reported(output):
         from extproc.cli.explaining import explain_file, parse_request  # noqa: PLC0415
 

@@ -28,7 +28,7 @@ from typing import Annotated, Any, ClassVar, Final, NamedTuple
 import yaml
 from argon2.exceptions import Argon2Error, VerifyMismatchError
 from argon2.low_level import Type, hash_secret, verify_secret
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, WithJsonSchema
 
 from extproc import (
     Authenticator,
@@ -49,6 +49,9 @@ from extproc import (
 HEADER: Final = "authorization"
 MAX_CREDENTIAL: Final = 1024  # bytes of name and password together; hashing begins with reading all of them
 MAX_NAME: Final = 256
+REALM: Final = r"[ !#-\[\]-~]{1,64}"  # RFC 9110 §11.5: a quoted string, which must need no escapes
+NO_REALM: Final = "a realm has 1 to 64 letters, digits and signs, no quote and no backslash"
+REALM_SCHEMA: Final = {"type": "string", "pattern": f"^(?:{REALM})$", "errorMessage": NO_REALM}
 MAX_FILE: Final = 4 * 1024 * 1024
 LONGEST_MEMBER: Final = 8  # of a user; passwords may be short, too
 AT_ONCE: Final = 2  # each holds up to 64 MiB, and a processor
@@ -100,9 +103,8 @@ def _user_name(value: str) -> str:
 
 
 def _realm(value: str) -> str:
-    """RFC 9110 §11.5: a quoted string, which must need no escapes."""
-    if not re.fullmatch(r"[ !#-\[\]-~]{1,64}", value):
-        raise ValueError("a realm has 1 to 64 letters, digits and signs, no quote and no backslash")
+    if not re.fullmatch(REALM, value):
+        raise ValueError(NO_REALM)
     return value
 
 
@@ -124,7 +126,7 @@ class BasicSettings(Settings):
     users: File
     """The file of users: `users: [{name, password, tier, scopes, groups}]`, where each password is an Argon2 hash. A
     relative name is looked for beside gateway.yaml."""
-    realm: Annotated[str, AfterValidator(_realm)] = "gateway"
+    realm: Annotated[str, AfterValidator(_realm), WithJsonSchema(REALM_SCHEMA)] = "gateway"
     """What a browser shows to whoever is asked for a password."""
 
 
@@ -142,7 +144,7 @@ class Basic:
     users: Mapping[str, Known]
     good: Remembered[Consumer]
     bad: Remembered[bool]
-    flights: Flights[Consumer | None] = field(default_factory=lambda: Flights(AT_ONCE + WAITING))
+    flights: Flights[Consumer | None] = field(default_factory=lambda: Flights(AT_ONCE + WAITING, "password checks"))
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_ONCE, "password"), repr=False)
     key: bytes = field(default_factory=functools.partial(secrets.token_bytes, 32), repr=False)
     decoys: tuple[bytes, ...] = field(init=False, repr=False)

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Final
 from urllib.parse import quote_plus, urlencode, urlsplit
@@ -106,7 +106,7 @@ class Introspection:
     clock: Clock
     active: Remembered[tuple[Consumer, float]]
     inactive: Remembered[str]
-    flights: Flights[Consumer | LocalReply] = field(default_factory=lambda: Flights(IN_FLIGHT))
+    flights: Flights[Consumer | LocalReply]
 
     challenge: ClassVar[str] = "Bearer"
     credential_headers: ClassVar[tuple[str, ...]] = (HEADER,)
@@ -226,7 +226,8 @@ class IntrospectionKind:
     def build(name: str, settings: IntrospectionSettings, ports: Ports) -> Authenticator:
         active: Remembered[tuple[Consumer, float]] = Remembered(ports.clock, ACTIVE_KEPT)
         inactive: Remembered[str] = Remembered(ports.clock, INACTIVE_KEPT)
-        return Introspection(name, settings, ports.fetch, ports.clock, active, inactive)
+        flights: Flights[Consumer | LocalReply] = Flights(IN_FLIGHT, "introspections", ProviderUnavailable)
+        return Introspection(name, settings, ports.fetch, ports.clock, active, inactive, flights)
 
 
 def _token(values: Sequence[str]) -> str:

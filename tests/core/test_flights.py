@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from extproc.core.errors import ProviderUnavailable, StoreUnavailable
+from extproc.core.errors import CouldNotDecide, ProviderUnavailable
 from extproc.core.flights import Flights
 from tests.turning import until
+
+
+class Busy(CouldNotDecide):
+    reason = "busy"
 
 
 @dataclass(slots=True)
@@ -36,7 +40,7 @@ async def waiting(flights: Flights[str], held: Held, count: int, key: bytes = b"
 
 
 async def test_a_hundred_who_ask_the_same_ask_once_and_hear_the_same() -> None:
-    flights, held = Flights[str](10), Held()
+    flights, held = Flights[str](10, "calls"), Held()
     joined = await waiting(flights, held, 100)
     held.free.set()
     assert await asyncio.gather(*joined) == ["landed"] * 100
@@ -44,7 +48,7 @@ async def test_a_hundred_who_ask_the_same_ask_once_and_hear_the_same() -> None:
 
 
 async def test_what_is_raised_is_raised_for_each_and_the_next_asks_again() -> None:
-    flights, held = Flights[str](10), Held(ProviderUnavailable("down"))
+    flights, held = Flights[str](10, "calls"), Held(ProviderUnavailable("down"))
     joined = await waiting(flights, held, 3)
     held.free.set()
     heard = await asyncio.gather(*joined, return_exceptions=True)
@@ -54,7 +58,7 @@ async def test_what_is_raised_is_raised_for_each_and_the_next_asks_again() -> No
 
 
 async def test_who_began_may_go_and_the_others_still_hear() -> None:
-    flights, held = Flights[str](10), Held()
+    flights, held = Flights[str](10, "calls"), Held()
     first, second = await waiting(flights, held, 2)
     first.cancel()
     await asyncio.sleep(0)
@@ -66,7 +70,7 @@ async def test_who_began_may_go_and_the_others_still_hear() -> None:
 
 async def test_one_that_nobody_waits_for_any_more_lands_in_silence() -> None:
     """An exception that nobody looks at would be a warning, which here is an error."""
-    flights, held = Flights[str](10), Held(ProviderUnavailable("down"))
+    flights, held = Flights[str](10, "calls"), Held(ProviderUnavailable("down"))
     (only,) = await waiting(flights, held, 1)
     only.cancel()
     held.free.set()
@@ -75,10 +79,10 @@ async def test_one_that_nobody_waits_for_any_more_lands_in_silence() -> None:
 
 
 async def test_different_keys_fly_apart_and_only_so_many_at_once() -> None:
-    flights, held = Flights[str](2), Held()
+    flights, held = Flights[str](2, "calls", Busy), Held()
     joined = [*await waiting(flights, held, 1, b"a"), *await waiting(flights, held, 1, b"b")]
     await until(lambda: len(flights) == 2)
-    with pytest.raises(StoreUnavailable, match="2 calls are in flight already"):
+    with pytest.raises(Busy, match="2 calls are under way already"):
         await flights.join(b"c", held)
     held.free.set()
     assert await asyncio.gather(*joined) == ["landed"] * 2

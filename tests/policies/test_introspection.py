@@ -278,6 +278,20 @@ async def test_a_hundred_requests_with_one_token_ask_once() -> None:
     assert len(answers) == 100
 
 
+async def test_more_tokens_at_once_than_can_be_asked_about_are_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(introspection, "IN_FLIGHT", 2)
+    held = Held()
+    settings = IntrospectionSettings.model_validate(SETTINGS)
+    method = IntrospectionKind.build("legacy", settings, fake_ports(fetch=held))
+    requests = [asking({"authorization": f"Bearer opaque-{number}"}) for number in range(3)]
+    waiting = [asyncio.ensure_future(method.authenticate(request)) for request in requests[:2]]
+    await until(lambda: held.calls == 2)
+    with pytest.raises(ProviderUnavailable, match="2 introspections are under way already"):
+        await method.authenticate(requests[2])
+    held.free.set()
+    assert all(isinstance(answer, Consumer) for answer in await asyncio.gather(*waiting))
+
+
 @pytest.mark.parametrize(
     ("authorization", "reason"),
     [
