@@ -200,6 +200,16 @@ async def test_a_clock_that_is_set_forward_ends_what_is_kept() -> None:
     assert refused(await rig.ask()) == (401, "expired")
 
 
+async def test_a_clock_that_is_set_back_makes_nothing_last_longer() -> None:
+    rig = Rig()
+    rig.answers(said(exp=NOW + 7))
+    assert isinstance(await rig.ask(), Consumer)
+    rig.clock.advance(7)
+    rig.clock.seconds -= 3600
+    assert isinstance(await rig.ask(), Consumer)
+    assert len(rig.fetch.calls) == 2, "the issuer is asked again"
+
+
 async def test_a_refusal_is_kept_for_its_own_short_time() -> None:
     rig = Rig(settings={"negative_cache": "2s"})
     rig.answers(said(active=False))
