@@ -15,20 +15,36 @@ if TYPE_CHECKING:
         HeaderName,
         LimitRate,
         Name,
+        Scope,
+        Secret,
         Settings,
         Size,
+        Url,
     )
     from extproc.core.api_key import digest, is_well_formed
     from extproc.core.choice import choose
     from extproc.core.decision import CONTINUE, Continue, Decision, HeaderEdits, LocalReply, refusal
-    from extproc.core.errors import CouldNotDecide, InvalidMutation
+    from extproc.core.errors import CouldNotDecide, InvalidMutation, ProviderUnavailable, StoreUnavailable
+    from extproc.core.flights import Flights
     from extproc.core.headers import Headers
     from extproc.core.limits import Charge, Counter, CounterState, Hit, Limit, Per, address_subject
     from extproc.core.message import Consumer, Request, Response
     from extproc.core.names import MODEL_VERSION
     from extproc.core.policy import Authenticator, Context, Phase, Policy
-    from extproc.core.ports import Clock, CounterStore, Expression, KeySet, KeyStore, Ports, VerificationKey
+    from extproc.core.ports import (
+        Answer,
+        Call,
+        Clock,
+        CounterStore,
+        Expression,
+        Fetch,
+        KeySet,
+        KeyStore,
+        Ports,
+        VerificationKey,
+    )
     from extproc.core.rate_limit import rate_limit_headers, rate_limited
+    from extproc.core.remembered import Remembered
     from extproc.core.specs import ChooseSpec, LimitSpec, Version
     from extproc.core.strict_json import loads_strictly
     from extproc.core.variables import variables
@@ -43,20 +59,36 @@ HOMES = {
         "HeaderName",
         "LimitRate",
         "Name",
+        "Scope",
+        "Secret",
         "Settings",
         "Size",
+        "Url",
     ),
     "extproc.core.api_key": ("digest", "is_well_formed"),
     "extproc.core.choice": ("choose",),
     "extproc.core.decision": ("CONTINUE", "Continue", "Decision", "HeaderEdits", "LocalReply", "refusal"),
-    "extproc.core.errors": ("CouldNotDecide", "InvalidMutation"),
+    "extproc.core.errors": ("CouldNotDecide", "InvalidMutation", "ProviderUnavailable", "StoreUnavailable"),
+    "extproc.core.flights": ("Flights",),
     "extproc.core.headers": ("Headers",),
     "extproc.core.limits": ("Charge", "Counter", "CounterState", "Hit", "Limit", "Per", "address_subject"),
     "extproc.core.message": ("Consumer", "Request", "Response"),
     "extproc.core.names": ("MODEL_VERSION",),
     "extproc.core.policy": ("Authenticator", "Context", "Phase", "Policy"),
-    "extproc.core.ports": ("Clock", "CounterStore", "Expression", "KeySet", "KeyStore", "Ports", "VerificationKey"),
+    "extproc.core.ports": (
+        "Answer",
+        "Call",
+        "Clock",
+        "CounterStore",
+        "Expression",
+        "Fetch",
+        "KeySet",
+        "KeyStore",
+        "Ports",
+        "VerificationKey",
+    ),
     "extproc.core.rate_limit": ("rate_limit_headers", "rate_limited"),
+    "extproc.core.remembered": ("Remembered",),
     "extproc.core.specs": ("ChooseSpec", "LimitSpec", "Version"),
     "extproc.core.strict_json": ("loads_strictly",),
     "extproc.core.variables": ("variables",),
@@ -64,12 +96,13 @@ HOMES = {
 _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
-    "AnswerCel", "Authenticator", "CONTINUE", "Charge", "ChooseSpec", "Clock", "Condition", "Consumer", "Context",
-    "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision", "Duration", "EditableHeader",
-    "Expression", "File", "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "KeySet", "KeyStore",
-    "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Per", "Phase", "Policy", "Ports",
-    "Request", "Response", "Settings", "Size", "VerificationKey", "Version", "address_subject", "choose", "digest",
-    "is_well_formed", "loads_strictly", "rate_limit_headers", "rate_limited", "refusal", "variables",
+    "Answer", "AnswerCel", "Authenticator", "CONTINUE", "Call", "Charge", "ChooseSpec", "Clock", "Condition",
+    "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision",
+    "Duration", "EditableHeader", "Expression", "Fetch", "File", "Flights", "HeaderEdits", "HeaderName", "Headers",
+    "Hit", "InvalidMutation", "KeySet", "KeyStore", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION",
+    "Name", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "Remembered", "Request", "Response", "Scope",
+    "Secret", "Settings", "Size", "StoreUnavailable", "Url", "VerificationKey", "Version", "address_subject", "choose",
+    "digest", "is_well_formed", "loads_strictly", "rate_limit_headers", "rate_limited", "refusal", "variables",
 ]  # fmt: skip
 
 

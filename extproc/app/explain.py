@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from extproc.app.explanation import Explanation, UpstreamRequest
 from extproc.app.judgements import judgements
-from extproc.app.project import Project, build_gateway
+from extproc.app.project import Built, Project, build_gateway
 from extproc.core.chain import Link, PolicyChain
 from extproc.core.decision import Continue, LocalReply
 from extproc.core.gateway import Gateway
@@ -35,7 +35,12 @@ async def explain(project: Project, request: Request) -> Explanation:
     Raises:
         InvalidConfig: what the file names cannot be used.
     """
-    gateway, ports = build_gateway(project)
+    built = build_gateway(project)
+    async with built.fetch:
+        return await _explain(project, request, built)
+
+
+async def _explain(project: Project, request: Request, built: Built) -> Explanation:
     seen = _at_the_edge(request)
     removed = tuple(name for name, _ in request.headers if name not in seen.headers)
     asked = Explanation(request.method, seen.host, _target(seen), "refuse", 0, "", removed=removed)
@@ -45,7 +50,7 @@ async def explain(project: Project, request: Request) -> Explanation:
     route = find_route(project.plan, seen)
     if route is None:
         return replace(asked, status=HTTPStatus.NOT_FOUND, reason="no_route", detail="no route matches this request")
-    outcome, detail = await _judge(gateway, ports, route, seen)
+    outcome, detail = await _judge(built.gateway, built.ports, route, seen)
     return _explained(project, route, seen, outcome, replace(asked, detail=detail))
 
 

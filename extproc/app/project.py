@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from extproc.app.assemble import assemble
 from extproc.app.clock import SystemClock
@@ -14,6 +14,7 @@ from extproc.config.load import Loaded, load
 from extproc.core.gateway import Gateway
 from extproc.core.ports import CounterStore, KeyStore, Ports
 from extproc.core.problems import InvalidConfig, Problem
+from extproc.fetch import HttpFetch
 from extproc.plan.compile import compile_plan
 from extproc.plan.model import Plan
 from extproc.plugins.registry import Registry, discover
@@ -31,6 +32,30 @@ class Project:
     registry: Registry
 
 
+class Tended(Protocol):
+    """What must be looked after while a gateway serves: keys that are fetched again, files that are watched."""
+
+    async def tend(self) -> None:
+        """Runs until it is cancelled."""
+
+    def ready(self) -> bool:
+        """Whether it has what decisions need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A gateway that can answer, what its policies use, and what must be tended meanwhile. `fetch` is closed at the
+    end."""
+
+    gateway: Gateway
+    ports: Ports
+    fetch: HttpFetch
+    tended: tuple[Tended, ...] = ()
+
+    def ready(self) -> bool:
+        return all(one.ready() for one in self.tended)
+
+
 def read_project(file: Path, environment: Mapping[str, str], text: str | None = None) -> Project:
     """Load and compile a file, or `text` as if it stood there. Raises InvalidConfig with every problem."""
     registry = discover(file.absolute().parent)
@@ -45,14 +70,14 @@ def read_project(file: Path, environment: Mapping[str, str], text: str | None = 
     return Project(loaded, replace(plan, sidecar=replace(plan.sidecar, folder=folder)), registry)
 
 
-def build_gateway(project: Project, counters: CounterStore | None = None) -> tuple[Gateway, Ports]:
-    """Everything but sockets. Raises InvalidConfig."""
-    clock, plan = SystemClock(), project.plan
+def build_gateway(project: Project, counters: CounterStore | None = None) -> Built:
+    """Everything but sockets; nothing is asked or opened yet. Raises InvalidConfig."""
+    clock, plan, fetch = SystemClock(), project.plan, HttpFetch()
     problems: list[Problem] = []
     keys: KeyStore = NoKeys()
     try:
         keys = FileKeys.read(Path(plan.sidecar.keys)) if plan.sidecar.keys else keys
     except ValueError as error:
         problems.append(project.loaded.problem(("sidecar", "stores", "keys"), str(error)))
-    ports = Ports(clock, counters or MemoryCounters(clock), keys, FileKeySets(), compile_expression)
-    return assemble(plan, ports, project.registry, project.loaded, problems), ports
+    ports = Ports(clock, counters or MemoryCounters(clock), keys, FileKeySets(), compile_expression, fetch)
+    return Built(assemble(plan, ports, project.registry, project.loaded, problems), ports, fetch)

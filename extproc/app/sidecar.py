@@ -8,7 +8,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,7 @@ from extproc.app.clock import SystemClock
 from extproc.app.lag import lag_measured
 from extproc.app.observing import Gathered, Harmless, ObservedCounters, RecordedAndCounted
 from extproc.app.ports import listen
-from extproc.app.project import Project, build_gateway
+from extproc.app.project import Project, Tended, build_gateway
 from extproc.core.gateway import Gateway
 from extproc.core.names import sidecar_sockets
 from extproc.core.ports import Ports, Recorder
@@ -57,7 +57,8 @@ class Sidecar:
         self._operations = Gathered[str](harmless(partial(metrics.store_operated, MEMORY)))
         self._decisions = Gathered[DecisionRecord](harmless(metrics.record))
         counters = ObservedCounters(memory, self._operations)
-        self._gateway, ports = build_gateway(project, counters)
+        self._built = built = build_gateway(project, counters)
+        self._gateway, ports = built.gateway, built.ports
         metrics.config_loaded(self._gateway)
         self._clock = ports.clock
         self._log = BackgroundLog(sys.stdout, harmless(metrics.line_dropped))
@@ -80,7 +81,7 @@ class Sidecar:
         self._recorder.event("metrics_failed", error=type(error).__name__)
 
     def ready(self) -> bool:
-        return self._ready
+        return self._ready and self._built.ready()
 
     def plan(self) -> dict[str, object]:
         described = describe(self._plan)
@@ -101,6 +102,8 @@ class Sidecar:
             stack.callback(self._log.close)
             await stack.enter_async_context(_admin(self._plan.sidecar.admin, self))
             await stack.enter_async_context(lag_measured(self._clock, self._harmless(self._metrics.loop_lagged)))
+            await stack.enter_async_context(self._built.fetch)
+            await stack.enter_async_context(_tended(self._built.tended))
             _make_folder(Path(self._plan.sidecar.folder))
             await self._server.start()
             stack.push_async_callback(self._server.stop, GRACE)
@@ -140,6 +143,18 @@ def _signalled() -> asyncio.Event:
     for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     return stopping
+
+
+@contextlib.asynccontextmanager
+async def _tended(tended: Sequence[Tended]) -> AsyncIterator[None]:
+    """One task each, ended with the block; a task that fails ends the sidecar."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one.tend()) for one in tended]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
 
 
 class _Uvicorn(uvicorn.Server):

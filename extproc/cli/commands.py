@@ -118,7 +118,7 @@ def explain(
     address: Annotated[str, typer.Option(help="The client's IP address.")] = "127.0.0.1",
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Say what would happen to one request, and which rule says so. Nothing is sent; counters begin empty."""
+    """Say what would happen to one request, and which rule says so. No upstream gets it; counters begin empty."""
     with reported(output):
         from extproc.cli.explaining import explain_file, parse_request  # noqa: PLC0415
 
@@ -127,6 +127,22 @@ def explain(
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
         explain_file(file, request, as_json=output is Output.JSON)
+
+
+@app.command()
+def password(output: OutputOption = Output.TEXT) -> None:
+    """Hash a password for a file of users: asks for it, or reads the first line of standard input."""
+    with reported(output):
+        from extproc.cli.passwords import hashed  # noqa: PLC0415
+
+        try:
+            made = hashed()
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+        if output is Output.JSON:
+            write_json({"password": made})
+            return
+        typer.echo(made)
 
 
 @app.command()

@@ -20,7 +20,15 @@ from extproc.core.variables import TYPES
 
 # Variables that have few values. CEL has no clock and no chance: over these, the same question has the same answer.
 REPEATING: Final = frozenset(
-    {"request.method", "request.scheme", "route.name", "consumer.tier", "consumer.method", "consumer.scopes"}
+    {
+        "request.method",
+        "request.scheme",
+        "route.name",
+        "consumer.tier",
+        "consumer.method",
+        "consumer.scopes",
+        "consumer.anonymous",
+    }
 )
 REMEMBERED: Final = 1024  # answers of one condition
 MAX_LENGTH: Final = 4096
@@ -128,7 +136,7 @@ def _reads(text: str, hidden: tuple[str, ...]) -> tuple[str, ...]:
 
 @functools.lru_cache(ENVIRONMENTS)
 def _environment(hidden: tuple[str, ...]) -> cel.Env:
-    scalars = {"string": cel.Type.STRING, "int": cel.Type.INT, "dyn": cel.Type.DYN}
+    scalars = {"string": cel.Type.STRING, "int": cel.Type.INT, "bool": cel.Type.BOOL, "dyn": cel.Type.DYN}
     types: dict[str, Any] = {
         **scalars,
         "list<string>": cel.Type.List(cel.Type.STRING),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any, Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from extproc.config.environment import substitute
 from extproc.config.model import Config
@@ -68,7 +68,7 @@ def load(file: FilePath, environment: Mapping[str, str], kinds: Kinds, text: str
     findings = [*source.findings, *(item for item in findings if not _prefixes(item.path) & unread)]
     if findings or config is None:
         raise InvalidConfig(sorted({place(str(file), source, item) for item in findings}, key=_order))
-    return Loaded(file, config, settings, _revision(source.data, settings), source)
+    return Loaded(file, config, settings, _revision(source.data, config, settings), source)
 
 
 def _read(file: FilePath) -> str:
@@ -162,19 +162,44 @@ def _policy_uses(data: Any) -> list[tuple[Path, dict[str, Any]]]:
     ]
 
 
-def _revision(data: Mapping[str, Any], settings: Mapping[Path, BaseModel]) -> str:
-    """Of what was written, but where files are: the machine that serves is often not the one that rendered."""
+def _revision(data: Mapping[str, Any], config: Config, settings: Mapping[Path, BaseModel]) -> str:
+    """Of what was written, but for names of files, since the machine that serves is often not the one that rendered,
+    and for secrets: a fingerprint of a short one would tell it."""
     deciding = copy.deepcopy({key: data.get(key) for key in DECIDING})
+    _leave_out(deciding, config)
     for path, own in settings.items():
-        written = _at(deciding, path[:-1] if path[-1] == "use" else path)
-        for name, value in own:
-            if isinstance(value, FilePath):
-                written.pop(name, None)
+        _leave_out(_at(deciding, path[:-1] if path[-1] == "use" else path), own)
     text = json.dumps(deciding, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _at(data: Any, path: Path) -> dict[str, Any]:
+def _leave_out(written: Any, read: Any) -> None:
+    """Takes out of what was written whatever was read as the name of a file or as a secret, however deep."""
+    for name, value in _members(read):
+        if not _has(written, name):
+            continue
+        if isinstance(value, FilePath | SecretStr):
+            written[name] = None
+        else:
+            _leave_out(written[name], value)
+
+
+def _members(read: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(read, BaseModel):
+        return iter(read)
+    if isinstance(read, Mapping):
+        return read.items()
+    return enumerate(read) if isinstance(read, list | tuple) else ()
+
+
+def _has(written: Any, name: Any) -> bool:
+    """A short spelling has no members of its own: `tier` for `{per: tier}`."""
+    if isinstance(written, list):
+        return isinstance(name, int) and name < len(written)
+    return isinstance(written, dict) and name in written
+
+
+def _at(data: Any, path: Path) -> Any:
     for part in path:
         data = data[part]
-    return data if isinstance(data, dict) else {}
+    return data

@@ -13,6 +13,7 @@ Raw = Mapping[str, Any]
 
 NOBODY: Final = "none"  # the word for a route that anybody may call
 API_KEY_HEADER: Final = "x-api-key"  # where `api_key: {}` looks
+SIGNATURE_HEADERS: Final = frozenset({"signature", "signature-input"})  # where `hmac` looks
 ADMINS: Final = {"envoy": str(EnvoySettings().admin), "sidecar": str(Sidecar().admin)}
 
 
@@ -95,6 +96,8 @@ def _unshown_credentials(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
         for method in _mapping(raw.get("authentication")).values()
         if "api_key" in _mapping(method)
     }
+    if any("hmac" in _mapping(method) for method in _mapping(raw.get("authentication")).values()):
+        headers |= SIGNATURE_HEADERS
     for name in _mapping(_mapping(route.get("match")).get("headers")):
         if name in headers:
             where = (*path, "match", "headers", name)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationInfo, WithJsonSchema
 
 from extproc.config.expressions import check_answer_expression, compile_condition
 from extproc.config.spelling import CALLED, FIELD_NAME, IPV6, PORT, Spelled, text, written
@@ -27,6 +28,7 @@ HIGHEST_RATE: Final = 1_000_000_000  # a faster limit would need less than a nan
 NO_DURATION: Final = "not a duration: write 250ms, 30s, 5m, 1h or 1d"
 NO_SIZE: Final = "not a size: write 512, 64KiB, 1MiB or 1GiB"
 NO_RATE: Final = "not a rate: write 10/s, 600/minute, 1000/hour or 5000/day"
+NO_URL: Final = "not a URL to ask: write https://HOST/PATH, or http:// with a loopback address"
 NO_ADDRESS: Final = "not an address: write HOST:PORT, IPv6 hosts in brackets"
 NOT_NUMERIC: Final = "an address to listen on is numeric, as 0.0.0.0:8080, 127.0.0.1:8080 or [::]:8080"
 LONGEST: Final = timedelta(days=366)  # protobuf's Duration, and with it Envoy, ends at 315 576 000 000 s
@@ -129,6 +131,33 @@ def _existing_file(value: Path, info: ValidationInfo) -> Path:
     return Path(resolved)
 
 
+def _said(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value():
+        raise ValueError("a secret has at least one character")
+    return value
+
+
+def _reachable(value: str) -> str:
+    """https, or plain HTTP to this machine: what is asked for decides who may call, and must not be forged."""
+    try:
+        parts = urlsplit(value)
+        parts.port  # noqa: B018 - reading it is the check
+    except ValueError:
+        raise ValueError(NO_URL) from None
+    if not parts.hostname or parts.username is not None or parts.password is not None or parts.fragment:
+        raise ValueError(NO_URL)
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_local(parts.hostname)):
+        raise ValueError(NO_URL)
+    return value
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _answer_expression(value: str) -> str:
     check_answer_expression(value)
     return value
@@ -180,6 +209,8 @@ ListenAddress = Annotated[Address, AfterValidator(_listenable), written("numeric
 File = Annotated[Path, AfterValidator(_existing_file), written("file")]
 Condition = Annotated[str, AfterValidator(_condition), written("CEL condition")]
 AnswerCel = Annotated[str, AfterValidator(_answer_expression), written("CEL expression")]
+Secret = Annotated[SecretStr, AfterValidator(_said), written("secret")]
+Url = Annotated[str, AfterValidator(_reachable), written("URL", r"https?://[^\s#]+", NO_URL)]
 Name = Annotated[
     str,
     Spelled(
@@ -187,6 +218,11 @@ Name = Annotated[
         "not a name: up to 63 letters, digits, dots, dashes and underscores",
         "name",
     ),
+]
+Scope = Annotated[
+    str,
+    # RFC 6749 §3.3: a space inside one would make it two for the upstream.
+    Spelled(r"[!#-\[\]-~]{1,256}", "not a scope: letters, digits and signs, no space, quote or backslash", "scope"),
 ]
 HeaderName = Annotated[
     str, Spelled(FIELD_NAME, "not a header name: write it in lower case, as x-request-id", "header name")

@@ -9,9 +9,9 @@ from http import HTTPStatus
 from typing import Final
 
 from extproc.core.decision import Continue, Decision, HeaderEdits, LocalReply, refusal
-from extproc.core.errors import PolicyFailed
+from extproc.core.errors import CouldNotDecide, PolicyFailed, ProviderUnavailable, StoreUnavailable
 from extproc.core.message import Consumer, Request
-from extproc.core.policy import Authenticator, Context, Policy
+from extproc.core.policy import Authenticator, Context, Policy, needs_no_credential
 
 LONGEST_ID: Final = 256  # names are kept in counters and written into every record
 SEEN_TOGETHER: Final = 256  # combinations of credential headers; a gateway has a few
@@ -23,36 +23,50 @@ class Authentication(Policy):
     """One credential decides. Two at once are refused, whichever is good: otherwise the one that is checked and the one
     that the upstream believes could differ. Methods that read the same headers read the same credential; of those, the
     first that accepts it vouches, as two issuers of tokens do. `foreign` are the headers in which other routes expect a
-    credential: here they are one too many, and never reach the upstream.
+    credential: here they are one too many, and never reach the upstream. A method that needs no credential is asked
+    only where none is presented: a bad one is refused, and never makes its sender anonymous.
     """
 
     methods: Sequence[Authenticator]
     foreign: tuple[str, ...] = ()
     _read: tuple[str, ...] = field(init=False, repr=False)
+    _credentialed: tuple[Authenticator, ...] = field(init=False, repr=False)
+    _anonymous: tuple[Authenticator, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         named = dict.fromkeys(header for method in self.methods for header in method.credential_headers)
         object.__setattr__(self, "_read", tuple(named))
+        object.__setattr__(self, "_credentialed", tuple(one for one in self.methods if not needs_no_credential(one)))
+        object.__setattr__(self, "_anonymous", tuple(one for one in self.methods if needs_no_credential(one)))
 
     async def on_request(self, request: Request, context: Context) -> Decision:
-        presented = [method for method in self.methods if method.presents(request)]
-        if not presented:
+        presented = [method for method in self._credentialed if method.presents(request)]
+        if not presented and not self._anonymous:
             return self._unauthorized("no_credentials", "this route needs a credential")
-        apart = len(presented) > 1 and _read_apart(presented)
-        if apart or (self.foreign and any(header in request.headers for header in self.foreign)):
+        foreign = bool(self.foreign) and any(header in request.headers for header in self.foreign)
+        if not presented and foreign:
+            return self._unauthorized("unexpected_credential", "this route does not accept that sort of credential")
+        if foreign or (len(presented) > 1 and _read_apart(presented)):
             return self._unauthorized("several_credentials", "send one credential, not several")
-        return await self._asked(presented, request)
+        return await self._asked(presented or self._anonymous, request)
 
     async def _asked(self, presented: Sequence[Authenticator], request: Request) -> Decision:
-        """The first consumer, else the first refusal."""
-        refused: list[LocalReply] = []
+        """The first consumer, else the first refusal. Raises where one that refused nothing could not be asked."""
+        refused: list[tuple[Authenticator, LocalReply]] = []
+        unasked: list[CouldNotDecide] = []
         for method in presented:
-            answer = _checked(method, await method.authenticate(request))
+            try:
+                answer = _checked(method, await method.authenticate(request))
+            except (ProviderUnavailable, StoreUnavailable) as error:
+                unasked.append(error)
+                continue
             if isinstance(answer, Consumer):
                 return Continue(consumer=answer, request=_removal(self._credentials(request)))
-            refused.append(answer)
-        first = refused[0]
-        return replace(first, headers=first.headers + self._challenges()) if first.status == UNAUTHORIZED else first
+            refused.append((method, answer))
+        if unasked:  # whoever could not be asked may have known the credential: an outage, and no denial
+            raise unasked[0]
+        reply = next((answer for method, answer in refused if _meant(method, request)), refused[0][1])
+        return replace(reply, headers=reply.headers + self._challenges()) if reply.status == UNAUTHORIZED else reply
 
     def _credentials(self, request: Request) -> tuple[str, ...]:
         return tuple([header for header in self._read if header in request.headers])
@@ -66,6 +80,14 @@ class Authentication(Policy):
         the first."""
         challenges = dict.fromkeys(method.challenge for method in self.methods if method.challenge)
         return (("www-authenticate", ", ".join(challenges)),) if challenges else ()
+
+
+def _meant(method: Authenticator, request: Request) -> bool:
+    """Whether the credential names the method's own scheme (RFC 9110 §11.4): of those who refuse a wrong password, the
+    one that reads passwords says why, and not the one that misses a token."""
+    scheme = method.challenge.partition(" ")[0].lower()
+    values = [request.headers.get(header) or "" for header in method.credential_headers]
+    return bool(scheme) and any(value.partition(" ")[0].lower() == scheme for value in values)
 
 
 def _read_apart(presented: Sequence[Authenticator]) -> bool:
@@ -87,4 +109,4 @@ def _checked(method: Authenticator, answer: Consumer | LocalReply) -> Consumer |
         raise PolicyFailed(f"authentication {method.name!r} answered a consumer without an id")
     if len(answer.id) > LONGEST_ID or len(answer.tier or "") > LONGEST_ID:
         return refusal(UNAUTHORIZED, "unacceptable_consumer", "the caller's name or tier is too long")
-    return Consumer(answer.id, answer.tier, answer.scopes, answer.claims, method.name)
+    return replace(answer, method=method.name)

@@ -5,7 +5,8 @@ ExtprocError
 │   ├── UnknownRoute        Envoy named a route, or a revision of the plan, that this sidecar does not hold
 │   ├── PolicyFailed        a policy raised, or returned something that is not a decision
 │   ├── InvalidMutation     a policy asked for a header or body edit that Envoy must not make
-│   └── StoreUnavailable    a store could not answer in time, or is full
+│   ├── StoreUnavailable    a store could not answer in time, or is full
+│   └── ProviderUnavailable an identity provider could not be asked, or what it said was no answer
 └── ProtocolViolation       Envoy's side of an ext_proc stream broke the order of messages; the stream is aborted
 """
 
@@ -48,6 +49,16 @@ class StoreUnavailable(CouldNotDecide):
     """A counter or key store could not answer."""
 
     reason = "store_unavailable"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class ProviderUnavailable(CouldNotDecide):
+    """Somebody outside who had to be asked did not answer, or not with an answer: an outage, never a denial.
+
+    Its text may name the host and the kind of failure, never what was sent or received.
+    """
+
+    reason = "provider_unavailable"
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 

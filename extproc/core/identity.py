@@ -21,15 +21,16 @@ CALLERS: Final = 4096  # about whom is remembered what the upstream and Envoy ar
 
 
 def identity_headers(consumer: Consumer | None) -> tuple[tuple[str, str], ...]:
-    """The x-consumer-* fields that vouch for this consumer; none for an anonymous request."""
+    """The x-consumer-* fields that vouch for this consumer; none where nobody was asked, and no id of whoever is
+    anonymous: an upstream must not take them all for one caller."""
     if consumer is None:
         return ()
-    return _vouching(consumer.id, consumer.tier, tuple(consumer.scopes))
+    return _vouching("" if consumer.anonymous else consumer.id, consumer.tier, tuple(consumer.scopes))
 
 
 @functools.lru_cache(CALLERS)
 def _vouching(identity: str, tier: str | None, scopes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    fields = [(CONSUMER_ID, identity)]
+    fields = [(CONSUMER_ID, identity)] if identity else []
     if tier is not None:
         fields.append((CONSUMER_TIER, tier))
     if scopes:

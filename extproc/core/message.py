@@ -17,7 +17,8 @@ class Request:
 
     `path` has no query; `query` is the raw text after `?` or empty; `address` is the client's IP address as Envoy
     trusts it (never read from a header); `id` is Envoy's own x-request-id; `stream` names this one HTTP stream and is
-    never chosen by a client, so it makes charging idempotent. `body` is None where no body was shown.
+    never chosen by a client, so it makes charging idempotent. `body` is None where no body was shown. `certificate` is
+    the client's own in PEM, as Envoy verified it; empty where none was given.
     """
 
     method: str
@@ -30,6 +31,7 @@ class Request:
     id: str = ""
     stream: str = ""
     body: bytes | None = field(default=None, repr=False)
+    certificate: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,16 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """The authenticated caller. `method` is the name of the authentication that vouches for it."""
+    """The authenticated caller. `method` is the name of the authentication that vouches for it.
+
+    `anonymous` is true for whoever a route lets in without a credential: upstreams are told no id, and what is counted
+    per consumer is counted per address.
+    """
 
     id: str
     tier: str | None = None
     scopes: tuple[str, ...] = ()
     claims: Mapping[str, object] = field(default_factory=lambda: NO_CLAIMS, repr=False)
     method: str = ""
+    groups: tuple[str, ...] = ()
+    anonymous: bool = False

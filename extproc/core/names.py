@@ -43,6 +43,7 @@ DECIDED_REVISION: Final = "revision"
 DECIDED_CONSUMER: Final = "consumer"
 DECIDED_TIER: Final = "tier"
 DECIDED_SCOPES: Final = "scopes"
+DECIDED_ANONYMOUS: Final = "anonymous"  # in place of the consumer, who has no name then
 DECIDED_REASON: Final = "reason"
 DECIDED_VERSION: Final = "version"
 # Those that Envoy's access log shows; the route it knows by itself.

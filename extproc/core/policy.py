@@ -79,6 +79,12 @@ class Authenticator(Protocol):
         """Who that credential stands for, or why it is refused. Only called where `presents` is true."""
 
 
+def needs_no_credential(method: Authenticator) -> bool:
+    """Whether it vouches for whoever brings no credential at all. Such a method says `anonymous = True` of itself; one
+    that says nothing, as most do, is only asked about credentials that it reads."""
+    return getattr(method, "anonymous", False) is True
+
+
 class AuthenticatorKind(Protocol):
     """As PolicyKind, for the `authentication` block: `NAME: {KIND: settings}`."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from extproc.core.headers import Headers
 from extproc.core.limits import Charge, CounterState
 from extproc.core.message import Consumer
 from extproc.core.record import DecisionRecord
@@ -61,6 +62,35 @@ class KeySets(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An HTTP request of the gateway's own. `timeout` in seconds, for all of it; a longer answer than `max_bytes` is no
+    answer. Neither headers nor body are shown by `repr`: they carry secrets."""
+
+    url: str
+    method: str = "GET"
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
+    timeout: float = 2.0
+    max_bytes: int = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whatever was answered, a redirect too: none is followed."""
+
+    status: int
+    headers: Headers = field(default_factory=Headers)
+    body: bytes = field(default=b"", repr=False)
+
+
+class Fetch(Protocol):
+    """The way out, for those who must ask somebody else."""
+
+    async def send(self, call: Call) -> Answer:
+        """Raises ProviderUnavailable where there was no whole answer in time."""
+
+
 class Expression(Protocol):
     """A compiled expression over the variables of `extproc.core.variables`."""
 
@@ -94,3 +124,4 @@ class Ports:
     keys: KeyStore
     key_sets: KeySets
     expression: Callable[[str], Expression]
+    fetch: Fetch

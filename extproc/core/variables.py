@@ -22,6 +22,7 @@ TYPES: Final[Mapping[str, str]] = {
     "consumer.tier": "string",
     "consumer.method": "string",
     "consumer.scopes": "list<string>",
+    "consumer.anonymous": "bool",
     "consumer.claims": "map<string, dyn>",
     "response.status": "int",
     "response.headers": "map<string, string>",
@@ -29,7 +30,7 @@ TYPES: Final[Mapping[str, str]] = {
 }
 
 OF_RESPONSE: Final = frozenset(name for name in TYPES if name.startswith("response."))
-ANONYMOUS: Final = Consumer(id="")
+NOBODY: Final = Consumer(id="", anonymous=True)
 
 
 def variables(
@@ -40,7 +41,7 @@ def variables(
     json_body: object = None,
 ) -> Mapping[str, object]:
     """Plain dicts, lists and scalars only: the adapter passes nothing else to the runtime."""
-    return _Variables(request, route, consumer or ANONYMOUS, response, json_body)
+    return _Variables(request, route, consumer or NOBODY, response, json_body)
 
 
 @dataclass(slots=True, eq=False)  # one for each condition, and a frozen one takes twice as long to make
@@ -77,10 +78,11 @@ VALUES: Final[Mapping[str, Callable[[_Variables], object]]] = {
     "request.headers": lambda seen: seen.request.headers.as_dict(),
     "request.address": lambda seen: seen.request.address,
     "route.name": lambda seen: seen.route,
-    "consumer.id": lambda seen: seen.consumer.id,
+    "consumer.id": lambda seen: "" if seen.consumer.anonymous else seen.consumer.id,
     "consumer.tier": lambda seen: seen.consumer.tier or "",
     "consumer.method": lambda seen: seen.consumer.method,
     "consumer.scopes": lambda seen: list(seen.consumer.scopes),
+    "consumer.anonymous": lambda seen: seen.consumer.anonymous,
     "consumer.claims": lambda seen: dict(seen.consumer.claims),
     "response.status": lambda seen: seen.response.status if seen.response else 0,
     "response.headers": lambda seen: seen.response.headers.as_dict() if seen.response else {},

@@ -7,9 +7,13 @@ from types import MappingProxyType
 from typing import Final
 
 from extproc.core.policy import AuthenticatorKind, PolicyKind
+from extproc.policies.anonymous import AnonymousKind
 from extproc.policies.api_key import ApiKeyKind
 from extproc.policies.authorize import Authorize
+from extproc.policies.basic import BasicKind
 from extproc.policies.choose import Choose
+from extproc.policies.hmac import HmacKind
+from extproc.policies.introspection import IntrospectionKind
 from extproc.policies.jwt import JwtKind
 from extproc.policies.limit import LimitPolicy
 from extproc.policies.transform import Transform
@@ -21,5 +25,5 @@ ROUTE_KEYS: Final[Mapping[str, type[PolicyKind]]] = MappingProxyType(
     {Authorize.name: Authorize, LimitPolicy.name: LimitPolicy, Choose.name: Choose}
 )
 AUTHENTICATORS: Final[Mapping[str, type[AuthenticatorKind]]] = MappingProxyType(
-    {JwtKind.name: JwtKind, ApiKeyKind.name: ApiKeyKind}
+    {kind.name: kind for kind in (JwtKind, IntrospectionKind, ApiKeyKind, BasicKind, HmacKind, AnonymousKind)}
 )

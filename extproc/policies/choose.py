@@ -53,7 +53,8 @@ class Choose(Policy):
             return self.drawn(self._subject(request))
         if context.consumer is None:
             raise CouldNotDecide("sticky by consumer, and nobody is known to be asking")
-        return self.of_consumer(context.consumer.id)
+        # Those without a name are told apart by where they are, or they would all get one version.
+        return self.of_consumer(request.address if context.consumer.anonymous else context.consumer.id)
 
     def _subject(self, request: Request) -> str:
         """What the choice sticks to. Envoy's stream id is random, and so is a choice that sticks to it."""

@@ -69,10 +69,16 @@ def _subject(limit: Limit, request: Request, context: Context) -> tuple[str, ...
     if limit.per is Per.ROUTE:
         return ()
     if limit.per is Per.ADDRESS:
-        try:
-            return (address_subject(request.address),)
-        except ValueError:
-            raise CouldNotDecide("a limit per address, and the client has no IP address") from None
+        return (_address(request),)
     if context.consumer is None:
         raise CouldNotDecide("a limit per consumer, and nobody is known to be asking")
+    if context.consumer.anonymous:  # or whoever comes first would use up what is meant for each
+        return (context.consumer.id, _address(request))
     return (context.consumer.id,)
+
+
+def _address(request: Request) -> str:
+    try:
+        return address_subject(request.address)
+    except ValueError:
+        raise CouldNotDecide("a limit per address, and the client has no IP address") from None

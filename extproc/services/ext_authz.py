@@ -20,6 +20,7 @@ from extproc.core.identity import CALLERS, forged_headers, owned_headers
 from extproc.core.message import Request
 from extproc.core.names import (
     CALL_ADDRESS,
+    DECIDED_ANONYMOUS,
     DECIDED_CONSUMER,
     DECIDED_REASON,
     DECIDED_REVISION,
@@ -163,7 +164,9 @@ def deny(reply: LocalReply, outcome: Outcome, stamp: Stamp) -> CheckResponse:
 def _add_metadata(metadata: Struct, reason: str, outcome: Outcome, stamp: Stamp) -> None:
     """For Envoy's own access log and for ext_proc: core.names.DECIDED_*."""
     consumer = outcome.consumer
-    who = (consumer.id, consumer.tier, tuple(consumer.scopes)) if consumer else ("", None, ())
+    who = (
+        (consumer.id, consumer.anonymous, consumer.tier, tuple(consumer.scopes)) if consumer else ("", False, None, ())
+    )
     metadata.CopyFrom(_metadata(stamp, *who))
     fields = metadata.fields
     fields[DECIDED_REASON].string_value = reason
@@ -173,11 +176,11 @@ def _add_metadata(metadata: Struct, reason: str, outcome: Outcome, stamp: Stamp)
 
 # Both for copying: what is the same for each request of a caller is made once for the last few thousand of them.
 @functools.lru_cache(CALLERS)
-def _metadata(stamp: Stamp, consumer: str, tier: str | None, scopes: tuple[str, ...]) -> Struct:
+def _metadata(stamp: Stamp, consumer: str, anonymous: bool, tier: str | None, scopes: tuple[str, ...]) -> Struct:
     texts = {
         DECIDED_ROUTE: stamp.route,
         DECIDED_REVISION: stamp.revision,
-        DECIDED_CONSUMER: consumer,
+        DECIDED_ANONYMOUS if anonymous else DECIDED_CONSUMER: consumer,
         DECIDED_TIER: tier,
         DECIDED_SCOPES: " ".join(scopes),
     }

@@ -22,6 +22,7 @@ from extproc.core.message import Consumer, Request, Response
 from extproc.core.names import (
     ADDRESS_ATTRIBUTE,
     ANSWER_ATTRIBUTE,
+    DECIDED_ANONYMOUS,
     DECIDED_CONSUMER,
     DECIDED_REVISION,
     DECIDED_ROUTE,
@@ -80,15 +81,12 @@ def decode_decision(message: ProcessingRequest) -> tuple[str, str, Consumer | No
     decided = message.metadata_context.filter_metadata.get(DECISION_NAMESPACE, Struct()).fields
     route = _text(_attributes(message), ROUTE_ATTRIBUTE) or decided[DECIDED_ROUTE].string_value
     revision = decided[DECIDED_REVISION].string_value
-    name, tier = decided[DECIDED_CONSUMER].string_value, decided[DECIDED_TIER].string_value
-    if not name:
+    name, anonymous = decided[DECIDED_CONSUMER].string_value, decided[DECIDED_ANONYMOUS].string_value
+    if not name and not anonymous:
         return route, revision, None
+    tier = decided[DECIDED_TIER].string_value
     scopes = tuple(scope for scope in decided[DECIDED_SCOPES].string_value.split(" ") if scope)
-    return (
-        route,
-        revision,
-        Consumer(name, tier or None, scopes),
-    )
+    return route, revision, Consumer(name or anonymous, tier or None, scopes, anonymous=not name)
 
 
 def decode_request(message: ProcessingRequest) -> Request:

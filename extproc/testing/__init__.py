@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from extproc.testing.asking import ask
-from extproc.testing.fakes import FakeClock, FakeKeys, FakeKeySets, FakeRecorder, fake_ports
+from extproc.testing.fakes import FakeClock, FakeFetch, FakeKeys, FakeKeySets, FakeRecorder, fake_ports
 
-__all__ = ["FakeClock", "FakeKeySets", "FakeKeys", "FakeRecorder", "ask", "fake_ports"]
+__all__ = ["FakeClock", "FakeFetch", "FakeKeySets", "FakeKeys", "FakeRecorder", "ask", "fake_ports"]

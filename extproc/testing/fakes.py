@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from extproc.config.expressions import compile_expression
 from extproc.core.api_key import digest as digest_of
+from extproc.core.errors import ProviderUnavailable
 from extproc.core.limits import NANOSECONDS
 from extproc.core.message import Consumer
-from extproc.core.ports import Clock, CounterStore, KeySet, Ports, VerificationKey
+from extproc.core.ports import Answer, Call, Clock, CounterStore, Fetch, KeySet, Ports, VerificationKey
 from extproc.core.record import DecisionRecord
 from extproc.stores.memory import MemoryCounters
 
@@ -65,12 +66,28 @@ class FakeKeySets:
         return [key for key in self.keys if kid is None or getattr(key, "kid", None) == kid]
 
 
+@dataclass(slots=True)
+class FakeFetch:
+    """Answers each URL with what the test put there, and keeps every call in order. An exception there is raised."""
+
+    answers: dict[str, Answer | Exception] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+
+    async def send(self, call: Call) -> Answer:
+        self.calls.append(call)
+        answer = self.answers.get(call.url, ProviderUnavailable("nobody is there"))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
 def fake_ports(
     *,
     clock: Clock | None = None,
     counters: CounterStore | None = None,
     api_keys: Mapping[str, Consumer] | None = None,
     verification_keys: Sequence[VerificationKey] = (),
+    fetch: Fetch | None = None,
 ) -> Ports:
     """What a policy is built with, in memory: the real counter store and the real expressions, on a fake clock."""
     clock = clock or FakeClock()
@@ -80,4 +97,5 @@ def fake_ports(
         keys=FakeKeys(dict(api_keys or {})),
         key_sets=FakeKeySets(verification_keys),
         expression=compile_expression,
+        fetch=FakeFetch() if fetch is None else fetch,
     )

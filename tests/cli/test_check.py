@@ -79,16 +79,20 @@ def test_files_are_looked_for_beside_the_gateway_file_and_for_standard_input_in_
 def test_every_other_file_that_cannot_be_used_is_told_at_the_place_that_names_it(tmp_path: Path) -> None:
     text = GOOD.replace(
         "{partners: {api_key: {}}}",
-        "{partners: {api_key: {}}, company: {jwt: {issuer: a, audiences: [b], jwks: jwks.json}}}",
+        "{partners: {api_key: {}}, company: {jwt: {issuer: a, audiences: [b], jwks: jwks.json}},\n"
+        "  people: {basic: {users: users.yaml}}}",
     )
     written(tmp_path, text + "sidecar: {stores: {keys: file:keys.yaml}}\n")
     written(tmp_path, "{}", "jwks.json")
+    written(tmp_path, "users: [{name: acme, password: hunter2}]", "users.yaml")
     ended = extproc("check", "gateway.yaml", folder=tmp_path)
     assert ended.code == 1
     assert [line.split(": ")[:2] for line in ended.said[:-1]] == [
         ["gateway.yaml:4:53", "authentication.company.jwt"],
-        ["gateway.yaml:13:20", "sidecar.stores.keys"],
+        ["gateway.yaml:5:12", "authentication.people.basic"],
+        ["gateway.yaml:14:20", "sidecar.stores.keys"],
     ]
+    assert "hunter2" not in ended.errors
 
 
 def test_the_environment_is_read(tmp_path: Path) -> None:

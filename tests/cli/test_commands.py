@@ -43,6 +43,7 @@ except SystemExit as ended:
         ["up", "gateway.yaml", "--demo", "compose/demo"],
         ["up", "gateway.yaml", "--port", "0"],
         ["up", "gateway.yaml", "--port", "65536"],
+        ["password", "hunter2"],
         ["healthcheck", "--admin", "9900"],
         ["healthcheck", "--admin", "127.0.0.1:0"],
         ["demo"],
@@ -130,6 +131,7 @@ def test_help_is_instant_for_it_imports_nothing_heavy(tmp_path: Path) -> None:
     "command",
     [
         *(["init"], ["check"], ["plan"], ["explain"], ["schema"], ["render"], ["serve"], ["up"], ["healthcheck"]),
+        ["password"],
         *(["demo", "credentials"], ["demo", "token"]),
     ],
 )
@@ -141,5 +143,17 @@ def test_the_help_of_a_command_imports_nothing_that_only_running_it_needs(comman
 def test_help_lists_every_command(tmp_path: Path) -> None:
     ended = extproc("--help", folder=tmp_path)
     assert ended.code == 0
-    for command in ("init", "check", "plan", "explain", "schema", "render", "serve", "up", "healthcheck", "demo"):
+    for command in (
+        "init",
+        "check",
+        "plan",
+        "explain",
+        "schema",
+        "render",
+        "password",
+        "serve",
+        "up",
+        "healthcheck",
+        "demo",
+    ):
         assert f"\n  {command} " in ended.output

@@ -34,6 +34,29 @@ authentication:
   company: {jwt: {issuer: https://id, audiences: [shop], jwks: jwks.json, consumer: sub, tier: t, scopes: s, leeway: 5}}
   partners: {api_key: {header: x-api-key}}
   others: {api_key: }
+  legacy:
+    introspection:
+      endpoint: https://id/introspect
+      client_id: gw
+      client_secret: hunter2
+      issuer: https://id
+      audiences: [shop]
+      consumer: client_id
+      tier: t
+      scopes: s
+      groups: g
+      cache: 10s
+      negative_cache: 1s
+      timeout: 200ms
+  people: {basic: {users: jwks.json, realm: shop}}
+  machines:
+    hmac:
+      keys:
+        k: {secret: a secret of thirty-two bytes or so, encoding: text, consumer: c, tier: t, scopes: [s], groups: [g]}
+      components: ["@method", "@authority", "@path", "@query", x-account]
+      window: 30s
+      label: sig
+  guests: {anonymous: {tier: free, scopes: [s]}}
 tiers: {free: {rate: 10/s, burst: 5}}
 models: {score: {versions: {v1: {upstream: users, weight: 99.5}, v2: {upstream: users, weight: 0.5}}, sticky: none}}
 defaults:

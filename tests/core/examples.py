@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 from extproc.core.decision import CONTINUE, Continue, Decision, HeaderEdits, LocalReply
 from extproc.core.headers import Headers
@@ -93,4 +93,24 @@ class Method:
         return self.header in request.headers
 
     async def authenticate(self, request: Request) -> Consumer | LocalReply:
+        if isinstance(self.answer, Exception):
+            raise self.answer
         return self.answer  # type: ignore[return-value]  # a plugin's author may not have mypy
+
+
+@dataclass(frozen=True, slots=True)
+class Anonymous:
+    """An authenticator for whoever brings no credential."""
+
+    name: str
+    consumer: Consumer
+
+    anonymous: ClassVar[bool] = True
+    challenge: ClassVar[str] = ""
+    credential_headers: ClassVar[tuple[str, ...]] = ()
+
+    def presents(self, request: Request) -> bool:
+        return False
+
+    async def authenticate(self, request: Request) -> Consumer | LocalReply:
+        return self.consumer

@@ -9,17 +9,17 @@ import pytest
 
 from extproc.core.authentication import Authentication
 from extproc.core.decision import Continue, Decision, LocalReply, refusal
-from extproc.core.errors import PolicyFailed
+from extproc.core.errors import PolicyFailed, ProviderUnavailable, StoreUnavailable
 from extproc.core.message import Consumer
 from extproc.core.policy import Context
-from tests.core.examples import ACME, Method, request
+from tests.core.examples import ACME, Anonymous, Method, request
 
 TOKENS = Method("company", "authorization", ACME, "Bearer")
 KEYS = Method("partners", "x-api-key", Consumer("partner"), 'ApiKey header="x-api-key"')
 BOTH = 'Bearer, ApiKey header="x-api-key"'
 
 
-async def ask(headers: dict[str, str], *methods: Method) -> Decision:
+async def ask(headers: dict[str, str], *methods: Method | Anonymous) -> Decision:
     return await Authentication(methods or (TOKENS, KEYS)).on_request(request(headers), Context("orders"))
 
 
@@ -145,3 +145,81 @@ async def test_a_credential_of_other_routes_is_one_too_many(headers: dict[str, s
 async def test_a_name_that_is_too_long_to_be_kept_is_refused(consumer: Consumer) -> None:
     decision = await ask({"authorization": "Bearer a"}, Method("company", "authorization", consumer, "Bearer"))
     assert reason_of(decision) == "unacceptable_consumer"
+
+
+GUESTS = Anonymous("guests", Consumer("anonymous", "guest", anonymous=True))
+
+
+@pytest.mark.parametrize("methods", [(GUESTS,), (TOKENS, GUESTS), (GUESTS, TOKENS, KEYS)])
+async def test_who_brings_no_credential_is_anonymous_where_a_route_says_so(
+    methods: tuple[Method | Anonymous, ...],
+) -> None:
+    decision = await ask({"accept": "*/*"}, *methods)
+    assert isinstance(decision, Continue)
+    assert decision.consumer == Consumer("anonymous", "guest", method="guests", anonymous=True)
+    assert not decision.request
+
+
+@pytest.mark.parametrize("methods", [(WRONG, GUESTS), (GUESTS, WRONG)])
+async def test_a_bad_credential_makes_nobody_anonymous(methods: tuple[Method, ...]) -> None:
+    assert reason_of(await ask({"authorization": "Bearer a"}, *methods)) == "unknown_key"
+    assert reason_of(await ask({"authorization": ""}, *methods)) == "unknown_key"
+
+
+@pytest.mark.parametrize("methods", [(FIRST, GUESTS), (GUESTS, FIRST)])
+async def test_a_good_credential_is_not_made_anonymous(methods: tuple[Method, ...]) -> None:
+    decision = await ask({"authorization": "Bearer a"}, *methods)
+    assert isinstance(decision, Continue)
+    assert decision.consumer == Consumer("by-first", method="first")
+
+
+@pytest.mark.parametrize("methods", [(GUESTS,), (TOKENS, GUESTS)])
+async def test_a_credential_that_the_route_does_not_read_makes_nobody_anonymous(methods: tuple[Method, ...]) -> None:
+    decision = await Authentication(methods, ("x-api-key",)).on_request(request({"x-api-key": "k"}), Context("orders"))
+    assert reason_of(decision) == "unexpected_credential"
+
+
+async def test_two_credentials_make_nobody_anonymous() -> None:
+    decision = await ask({"authorization": "Bearer a", "x-api-key": "b"}, TOKENS, KEYS, GUESTS)
+    assert reason_of(decision) == "several_credentials"
+
+
+DOWN = Method("down", "authorization", ProviderUnavailable("nobody is there"), "Bearer")
+FULL = Method("full", "authorization", StoreUnavailable("full"), "Bearer")
+
+
+@pytest.mark.parametrize("methods", [(DOWN,), (WRONG, DOWN), (DOWN, WRONG), (DOWN, GUESTS), (FULL, WRONG, GUESTS)])
+async def test_who_could_not_be_asked_refused_nobody(methods: tuple[Method, ...]) -> None:
+    with pytest.raises((ProviderUnavailable, StoreUnavailable)):
+        await ask({"authorization": "Bearer a"}, *methods)
+
+
+@pytest.mark.parametrize("methods", [(DOWN, FIRST), (FIRST, DOWN)])
+async def test_one_that_accepts_is_enough_while_another_is_down(methods: tuple[Method, ...]) -> None:
+    decision = await ask({"authorization": "Bearer a"}, *methods)
+    assert isinstance(decision, Continue)
+
+
+PASSWORDS = Method("people", "authorization", refusal(401, "wrong_password", "no"), 'Basic realm="shop"')
+
+
+@pytest.mark.parametrize("methods", [(WRONG, PASSWORDS), (PASSWORDS, WRONG)])
+@pytest.mark.parametrize(
+    ("credential", "reason"),
+    [
+        ("Bearer a", "unknown_key"),
+        ("bearer a", "unknown_key"),
+        ("Basic a", "wrong_password"),
+        ("BASIC", "wrong_password"),
+    ],
+)
+async def test_the_method_of_the_credentials_own_scheme_says_why(
+    credential: str, reason: str, methods: tuple[Method, ...]
+) -> None:
+    decision = await ask({"authorization": credential}, *methods)
+    assert reason_of(decision) == reason
+    assert sorted(challenges(decision)[0].split(", ")) == ['Basic realm="shop"', "Bearer"]
+
+
+async def test_of_an_unknown_scheme_the_first_method_says_why() -> None:
+    assert reason_of(await ask({"authorization": "Digest a"}, PASSWORDS, WRONG)) == "wrong_password"

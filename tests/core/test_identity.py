@@ -13,6 +13,8 @@ TOLD = [
     (None, ()),
     (Consumer("acme"), (("x-consumer-id", "acme"),)),
     (Consumer("acme", ""), (("x-consumer-id", "acme"), ("x-consumer-tier", ""))),
+    (Consumer("anonymous", "guest", anonymous=True), (("x-consumer-tier", "guest"),)),
+    (Consumer("anonymous", anonymous=True), ()),
     (
         Consumer("acme", "free", ("orders:read", "orders:write"), {"secret": "claim"}, "company"),
         (("x-consumer-id", "acme"), ("x-consumer-tier", "free"), ("x-consumer-scopes", "orders:read orders:write")),
@@ -64,3 +66,8 @@ def test_our_headers_that_came_with_the_request_are_removed_once_each() -> None:
 def test_a_header_that_we_set_ourselves_is_overwritten_and_so_not_removed() -> None:
     granted = owned_headers(Consumer("acme"), None)
     assert forged_headers(FORGED, granted) == ("x-consumer-tier", "x-extproc-cluster")
+
+
+def test_an_id_that_came_with_an_anonymous_request_is_removed() -> None:
+    granted = owned_headers(Consumer("anonymous", "guest", anonymous=True), None)
+    assert forged_headers(FORGED, granted) == ("x-consumer-id", "x-extproc-cluster")

@@ -8,7 +8,14 @@ from extproc.core.variables import TYPES, variables
 
 ASKED = Request("GET", "/orders", "api.example.com", "q=1", "https", Headers.of([("a", "1"), ("a", "2")]), "192.0.2.7")
 CALLER = Consumer("acme", "free", ("orders:read",), {"sub": "acme"})
-PLAIN = {"string": str, "int": int, "list<string>": list, "map<string, string>": dict, "map<string, dyn>": dict}
+PLAIN = {
+    "string": str,
+    "bool": bool,
+    "int": int,
+    "list<string>": list,
+    "map<string, string>": dict,
+    "map<string, dyn>": dict,
+}
 
 
 def test_a_request_has_every_variable_but_the_responses() -> None:
@@ -32,5 +39,11 @@ def test_every_value_is_of_the_type_that_the_table_declares() -> None:
 
 def test_nobody_is_a_consumer_with_nothing() -> None:
     seen = variables(ASKED, "orders", None)
-    assert [seen[name] for name in TYPES if name.startswith("consumer.")] == ["", "", "", [], {}]
+    assert [seen[name] for name in TYPES if name.startswith("consumer.")] == ["", "", "", [], True, {}]
     assert variables(ASKED, "orders", Consumer("acme"))["consumer.tier"] == ""
+
+
+def test_who_is_anonymous_has_a_tier_and_no_id() -> None:
+    seen = variables(ASKED, "orders", Consumer("anonymous", "guest", anonymous=True))
+    assert (seen["consumer.id"], seen["consumer.tier"], seen["consumer.anonymous"]) == ("", "guest", True)
+    assert variables(ASKED, "orders", CALLER)["consumer.anonymous"] is False

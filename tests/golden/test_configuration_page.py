@@ -76,19 +76,26 @@ def test_a_section_shows_each_of_its_keys_in_an_example(section: str) -> None:
     assert list(yaml.safe_load(example)) == [section]
 
 
+def with_its_files(folder: Path) -> Path:
+    """A gateway file beside those that the examples name."""
+    for name in ("jwks.json", "users.yaml"):
+        (folder / name).write_text("{}")
+    return folder / "gateway.yaml"
+
+
 def test_the_examples_of_all_sections_are_one_gateway(tmp_path: Path) -> None:
-    (tmp_path / "jwks.json").write_text("{}")
+    file = with_its_files(tmp_path)
     text = "\n".join(example_of(section) for section in SECTIONS)
-    assert len(load(tmp_path / "gateway.yaml", {}, KINDS, text).config.routes) == 5
+    assert len(load(file, {}, KINDS, text).config.routes) == 5
     assert refusals(text) == []
 
 
 def test_the_policies_of_the_page_can_be_used(tmp_path: Path) -> None:
-    (tmp_path / "jwks.json").write_text("{}")
+    file = with_its_files(tmp_path)
     used = next(block.text for block in blocks(PAGE) if block.text.startswith("policies:"))
     text = "\n".join(example_of(section) for section in SECTIONS).replace("  policies: []\n", indented(used))
     assert "use: transform" in text
-    assert load(tmp_path / "gateway.yaml", {}, KINDS, text)
+    assert load(file, {}, KINDS, text)
     assert refusals(text) == []
 
 

@@ -13,6 +13,7 @@ from extproc.core.message import Consumer
 from extproc.core.policy import Policy
 from extproc.core.record import Result
 from extproc.core.specs import LimitSpec
+from extproc.policies.anonymous import Anonymous
 from extproc.policies.api_key import ApiKey
 from extproc.policies.limit import LimitPolicy
 from extproc.stores.memory import MemoryCounters
@@ -140,3 +141,17 @@ async def test_an_allow_is_recorded_with_who_asked_what(serve: Serve) -> None:
     assert (record.host, record.path, record.address) == ("shop.example", "/orders/7", "192.0.2.7")
     assert (record.consumer, record.tier, record.status, record.detail) == ("alice", "premium", 0, "")
     assert [name for name, _ in record.steps] == ["authenticate", "policy-0"]
+
+
+GUESTS = Anonymous("guests", Consumer("anonymous", "guest", ("docs:read",), anonymous=True))
+
+
+async def test_who_is_anonymous_has_a_tier_and_no_name_for_the_upstream_and_for_envoy(serve: Serve) -> None:
+    rig = await serve(gateway(chain(methods=[METHOD, GUESTS])))
+    answer = await rig.check(check_request(("x-consumer-id", b"root")))
+    assert sent(answer) == {"x-consumer-tier": "guest", "x-consumer-scopes": "docs:read"}
+    assert list(answer.ok_response.headers_to_remove) == ["x-consumer-id"]
+    assert dict(answer.dynamic_metadata) == {
+        "route": "orders", "revision": "r1", "reason": "allowed", "anonymous": "anonymous", "tier": "guest",
+        "scopes": "docs:read",
+    }  # fmt: skip

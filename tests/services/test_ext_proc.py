@@ -145,6 +145,15 @@ async def test_who_is_asking_comes_from_what_ext_authz_decided(serve: Serve) -> 
     assert (record.consumer, record.tier) == ("alice", "premium")
 
 
+async def test_who_is_anonymous_stays_anonymous_for_the_answer(serve: Serve) -> None:
+    policy = Answers()
+    rig = await serve(gateway(chain(response=[policy])))
+    decided = {"route": "orders", "revision": "r1", "anonymous": "anonymous", "tier": "guest"}
+    await (Playbook() >> about(response_headers(), decided=decided) << goes_on() << GOES_WELL).play(rig)
+    (context,) = policy.contexts
+    assert context.consumer == Consumer("anonymous", "guest", anonymous=True)
+
+
 async def test_an_anonymous_exchange_has_no_consumer(serve: Serve) -> None:
     policy = Answers()
     rig = await serve(gateway(chain(response=[policy])))
