@@ -55,32 +55,32 @@ def _is_guarded(site: Site) -> bool:
     return site.reaches_upstream and site.unchecked() is None
 
 
+def _is_open(site: Site) -> bool:
+    return site.reaches_upstream and site.unchecked() is not None
+
+
 def _open_by_choice(envoy: Envoy) -> Iterator[Node]:
     """A route that no check guards, chosen by what a client writes, in a host where others are guarded."""
     every = list(sites(envoy))
+    guarded = {site.host.path for site in every if _is_guarded(site)}
     for site in every:
-        chosen = site.chosen_by_client
-        if chosen is None or not site.reaches_upstream or site.unchecked() is None:
-            continue
-        if any(other.host.path == site.host.path and _is_guarded(other) for other in every):
-            yield chosen
+        if site.host.path in guarded and _is_open(site) and site.chosen_by_client:
+            yield site.chosen_by_client
 
 
 def _selected_again(envoy: Envoy) -> Iterator[Node]:
     """clear_route_cache, where the route that is then found may be one without a check."""
+    open_to_choice = {
+        site.manager.path for site in sites(envoy) if site.manager and site.chosen_by_client and _is_open(site)
+    }
     for manager in envoy.of(MANAGER):
-        own = [site for site in sites(envoy) if site.manager and site.manager.path == manager.path]
-        open_to_choice = any(site.reaches_upstream and site.unchecked() and site.chosen_by_client for site in own)
         for item in manager.get("http_filters").each():
-            if item.get("typed_config").kind == EXT_AUTHZ and open_to_choice:
+            if item.get("typed_config").kind == EXT_AUTHZ and manager.path in open_to_choice:
                 yield from if_true("clear_route_cache")(item.get("typed_config").message)
 
 
 def _open_routes(envoy: Envoy) -> Iterator[Node]:
-    for site in sites(envoy):
-        said = site.unchecked()
-        if site.reaches_upstream and said is not None:
-            yield said
+    return (said for site in sites(envoy) if site.reaches_upstream for said in (site.unchecked(),) if said)
 
 
 def _enforces_nothing(rbac: Node) -> Iterator[Node]:

@@ -31,6 +31,9 @@ except SystemExit as ended:
     [
         ["check"],
         ["render"],
+        ["audit"],
+        ["audit", "a", "--severity", "worst"],
+        ["audit", "a", "--ignore", "EX999"],
         ["plan"],
         ["schema", "a", "b"],
         ["serve"],
@@ -123,7 +126,18 @@ def test_help_is_instant_for_it_imports_nothing_heavy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        *(["init"], ["check"], ["plan"], ["explain"], ["schema"], ["render"], ["serve"], ["up"], ["healthcheck"]),
+        *(
+            ["init"],
+            ["check"],
+            ["plan"],
+            ["explain"],
+            ["schema"],
+            ["render"],
+            ["audit"],
+            ["serve"],
+            ["up"],
+            ["healthcheck"],
+        ),
         *(["demo", "credentials"], ["demo", "token"]),
     ],
 )
@@ -135,5 +149,17 @@ def test_the_help_of_a_command_imports_nothing_that_only_running_it_needs(comman
 def test_help_lists_every_command(tmp_path: Path) -> None:
     ended = extproc("--help", folder=tmp_path)
     assert ended.code == 0
-    for command in ("init", "check", "plan", "explain", "schema", "render", "serve", "up", "healthcheck", "demo"):
+    for command in (
+        "init",
+        "check",
+        "plan",
+        "explain",
+        "schema",
+        "render",
+        "audit",
+        "serve",
+        "up",
+        "healthcheck",
+        "demo",
+    ):
         assert f"\n  {command} " in ended.output
