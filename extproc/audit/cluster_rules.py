@@ -100,7 +100,8 @@ def _untrusted(tls: Node) -> Iterator[Node]:
 
 
 def _asks_without_demanding(tls: Node) -> Iterator[Node]:
-    if any(context.written for context in _contexts(tls)) and not tls.get("require_client_certificate").true:
+    asked = _from_elsewhere(tls) or any(context.written for context in _contexts(tls))
+    if asked and not tls.get("require_client_certificate").true:
         yield tls.get("require_client_certificate")
 
 

@@ -88,8 +88,11 @@ def _crashes(quota: Node) -> Iterator[Node]:
 
 
 def _unlimited_at_first(quota: Node) -> Iterator[Node]:
+    """Anything but DENY_ALL admits; a token bucket does worse, and has a rule of its own."""
     for bucket in _buckets(quota):
-        yield from unless_written("no_assignment_behavior")(bucket)
+        strategy = bucket.get("no_assignment_behavior", "fallback_rate_limit")
+        if strategy.get("blanket_rule").text not in ("DENY_ALL", "1") and not strategy.get("token_bucket").written:
+            yield strategy
 
 
 def _unlimited_alone(quota: Node) -> Iterator[Node]:
@@ -159,13 +162,13 @@ RULES: Final[tuple[Rule[Envoy], ...]] = (
     Rule(
         "EX421", Severity.HIGH,
         "A token bucket as no_assignment_behavior ends Envoy with a segmentation fault on the bucket's second request.",
-        "Use blanket_rule there.",
+        "Use blanket_rule: DENY_ALL there.",
         QUOTAS, of(QUOTA, _crashes),
     ),
     Rule(
         "EX422", Severity.MEDIUM,
         "Until the server's first assignment, a consumer that it does not know yet is unlimited.",
-        "Set no_assignment_behavior with a blanket_rule.",
+        "Set no_assignment_behavior.fallback_rate_limit.blanket_rule: DENY_ALL.",
         QUOTAS, of(QUOTA, _unlimited_at_first),
     ),
     Rule(

@@ -291,6 +291,7 @@ ALSO: Final[dict[str, list[Piece]]] = {
                host="rate_limits: [{actions: [{remote_address: {}}]}]"),
     ],
     "EX411": [one(LOCAL, "token_bucket: {max_tokens: 1}")],
+    "EX422": [quota("no_assignment_behavior: {fallback_rate_limit: {blanket_rule: ALLOW_ALL}}")],
     "EX503": [
         one(PROC, "processing_mode: {response_body_mode: 3}"),
         one(PROC, "allowed_override_modes: [{request_body_mode: BUFFERED_PARTIAL}]"),
@@ -299,5 +300,6 @@ ALSO: Final[dict[str, list[Piece]]] = {
     "EX610": [one(JWT, "rules: [{match: {prefix: /}}]")],
     "EX702": [asked("health_checks: [{no_traffic_interval: 60s}]")],
     "EX703": [asked("common_lb_config: {healthy_panic_threshold: {value: 50}}")],
+    "EX714": [tls("Downstream", "common_tls_context: {validation_context_sds_secret_config: {name: ca}}")],
     "EX713": [tls("Downstream", "common_tls_context: {validation_context: {allow_expired_certificate: true}}")],
 }  # fmt: skip
