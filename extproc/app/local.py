@@ -18,11 +18,12 @@ from typing import Any, Final, Protocol
 from extproc.app import demo
 from extproc.app.children import Child, Children
 from extproc.app.clock import SystemClock
-from extproc.app.envoy import find_envoy, validate
+from extproc.app.envoy import find_envoy, validate, version_of
 from extproc.app.folders import WORK_FOLDER, write_private
 from extproc.app.ports import busy
 from extproc.app.project import SOCKETS, build_gateway, read_project
 from extproc.app.sidecar import ADMIN_TOKEN, SIGNALS
+from extproc.bootstrap.version import warning
 from extproc.plan.model import Endpoint, Plan
 
 UPSTREAM: Final = "upstream.py"
@@ -125,6 +126,9 @@ class _Run:
 
     async def start_and_watch(self) -> None:
         binary = find_envoy()
+        held_against = warning(await version_of(binary))
+        if held_against:
+            self._reporter.step(held_against)
         self._work.mkdir(exist_ok=True)
         self._work.chmod(0o700)  # whoever made it: logs, keys and tokens are its user's alone
         (self._work / demo.ENVIRONMENT).unlink(missing_ok=True)  # whoever waits for it must not find the last run's

@@ -11,6 +11,7 @@ from envoy_data_plane.envoy.config.ratelimit import v3 as ratelimit_service
 from envoy_data_plane.envoy.extensions.filters.http.ext_authz import v3 as authz
 from envoy_data_plane.envoy.extensions.filters.http.ext_proc import v3 as proc
 from envoy_data_plane.envoy.extensions.filters.http.ratelimit import v3 as rls
+from envoy_data_plane.envoy.type import v3 as envoy_type
 
 from extproc.bootstrap.sidecar import UNAVAILABLE, call
 from extproc.core.decision import MAX_REPLY_BODY
@@ -36,6 +37,7 @@ ATTRIBUTES: Final = (
     ROUTE_ATTRIBUTE, ANSWER_ATTRIBUTE, ID_ATTRIBUTE, METHOD_ATTRIBUTE, PATH_ATTRIBUTE, HOST_ATTRIBUTE, SCHEME_ATTRIBUTE,
     ADDRESS_ATTRIBUTE,
 )  # fmt: skip
+TOO_MANY: Final = envoy_type.HttpStatus(code=envoy_type.StatusCode.TooManyRequests)
 Mode = proc.ProcessingModeHeaderSendMode
 BodyMode = proc.ProcessingModeBodySendMode
 
@@ -75,6 +77,7 @@ def ratelimit(plan: Plan) -> Message:
         timeout=call(plan.sidecar.timeout).timeout,
         failure_mode_deny=True,
         status_on_error=UNAVAILABLE,
+        rate_limited_status=TOO_MANY,
         disable_x_envoy_ratelimited_header=True,
         rate_limit_service=ratelimit_service.RateLimitServiceConfig(
             grpc_service=call(plan.sidecar.timeout), transport_api_version=core.ApiVersion.V3

@@ -6,7 +6,12 @@ from typing import Any, Final
 
 import yaml
 
-NOTE: Final = "# Generated from gateway.yaml by `extproc render`. Edit that file, not this one.\n"
+from extproc.bootstrap.version import OLDEST, spelled
+
+NOTE: Final = (
+    "# Generated from gateway.yaml by `extproc render`. Edit that file, not this one.\n"
+    f"# For Envoy {spelled(OLDEST)} or later.\n"
+)
 WIDE: Final = 10_000
 
 

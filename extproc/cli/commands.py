@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from extproc.app.folders import WORK_FOLDER
+from extproc.audit.severity import Severity
 from extproc.cli.failures import reported
 from extproc.cli.output import Output, OutputOption, write_json
 
@@ -69,6 +70,28 @@ def check(file: File, output: OutputOption = Output.TEXT) -> None:
             write_json({"ok": True, "routes": len(good.routes), "revision": good.revision})
             return
         typer.echo(f"{file}: ok ({len(good.routes)} routes, revision {good.revision})")
+
+
+@app.command()
+def audit(
+    file: Annotated[
+        Path,
+        typer.Argument(help="A gateway.yaml, or any Envoy bootstrap; - reads standard input.", metavar="FILE"),
+    ],
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="A rule not to look for; may be repeated.", metavar="RULE")
+    ] = None,
+    severity: Annotated[Severity, typer.Option(help="Report findings of at least this severity.")] = Severity.LOW,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Say what a gateway file, or any Envoy configuration, gives away, and how to mend it."""
+    with reported(output):
+        from extproc.cli.auditing import audit_file, unknown_rules  # noqa: PLC0415
+
+        unknown = unknown_rules(ignore or [])
+        if unknown:
+            raise typer.BadParameter(unknown)
+        audit_file(file, frozenset(ignore or ()), severity, as_json=output is Output.JSON)
 
 
 @app.command()

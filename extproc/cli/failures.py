@@ -19,7 +19,7 @@ class Exit(IntEnum):
     RUNTIME = 3
 
 
-EXPECTED = ("AlreadyThere", "CannotRun", "NoDemo", "NoEnvoy", "NotReady", "SocketInUse")
+EXPECTED = ("AlreadyThere", "CannotRun", "NoDemo", "NoEnvoy", "NotReady", "SocketInUse", "Unreadable")
 
 
 @contextlib.contextmanager

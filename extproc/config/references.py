@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from extproc.config.choosable import check_choosable
 from extproc.config.model import EnvoySettings, Sidecar
 from extproc.config.sentences import nearest
 from extproc.core.problems import Finding, Path, spell_path
@@ -27,6 +28,7 @@ def check_references(data: Any) -> list[Finding]:
         *_model_upstreams(raw),
         *_reserved_names(raw),
         *_defaults(raw),
+        *check_choosable(raw),
         *(finding for index, route in _routes(raw) for finding in _route(raw, route, ("routes", index))),
     ]
 

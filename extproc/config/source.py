@@ -48,6 +48,7 @@ class Source:
     positions: dict[Path, Position] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     values: int = 0
+    most: int = MAX_VALUES
 
     def position(self, path: Path) -> Position:
         """The place of the path, or of the nearest thing around it that was written."""
@@ -57,9 +58,9 @@ class Source:
         return (1, 1)
 
 
-def parse(text: str, substitute: Substitute) -> Source:
+def parse(text: str, substitute: Substitute, most: int = MAX_VALUES) -> Source:
     """The one document in the text. What is wrong is in `findings`; the data holds whatever could be read."""
-    source = Source()
+    source = Source(most=most)
     try:
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
         if node is None:
@@ -86,8 +87,8 @@ class _Reader:
 
     def read(self, node: yaml.Node, path: Path) -> Any:
         self.source.values += 1
-        if self.source.values > MAX_VALUES:
-            raise TooLarge(node, f"more than {MAX_VALUES} values, aliases counted each time")
+        if self.source.values > self.source.most:
+            raise TooLarge(node, f"more than {self.source.most} values, aliases counted each time")
         if len(path) > MAX_DEPTH:
             raise TooLarge(node, f"nested deeper than {MAX_DEPTH}")
         self.source.positions.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))

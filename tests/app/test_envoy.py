@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from extproc.app import envoy as module
-from extproc.app.envoy import OVERRIDE, NoEnvoy, find_envoy, validate
+from extproc.app.envoy import OVERRIDE, NoEnvoy, find_envoy, validate, version_of
+from extproc.bootstrap.version import OLDEST, spelled, warning
 from tests.app.processes import has_ended, watched
 
 TINY = "static_resources: {}\n"
@@ -93,6 +94,46 @@ async def test_envoy_says_what_it_has_against_a_bad_one(tmp_path: Path) -> None:
 async def test_an_objection_that_is_no_unicode_is_still_one(tmp_path: Path) -> None:
     binary = program(tmp_path / "envoy", r"printf 'bad \377\n'; exit 1")
     assert await validate(str(binary), tmp_path / "bootstrap.yaml") == "bad \ufffd"
+
+
+@pytest.mark.usefixtures("_nothing_chosen")
+async def test_the_wheels_own_envoy_is_not_too_old() -> None:
+    version = await version_of(find_envoy())
+    assert version is not None
+    assert version >= OLDEST
+    assert warning(version) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        ("envoy  version: 9e55/1.40.0/Clean/RELEASE/BoringSSL", (1, 40, 0)),
+        ("envoy  version: 9e55/1.38.10-dev/Modified/DEBUG/BoringSSL", (1, 38, 10)),
+        ("envoy  version: unknown", None),
+        ("", None),
+    ],
+)
+async def test_the_version_is_read_from_what_envoy_says_of_itself(
+    said: str, version: tuple[int, int, int] | None, tmp_path: Path
+) -> None:
+    binary = program(tmp_path / "envoy", f"echo '{said}'")
+    assert await version_of(str(binary)) == version
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ((1, 38, 2), "Envoy 1.38.2 has known holes: use 1.38.3 or later"),
+        ((1, 9, 99), "Envoy 1.9.99 has known holes: use 1.38.3 or later"),
+        (None, "this Envoy does not say its version: it should be 1.38.3 or later"),
+        ((1, 38, 3), None),
+        ((1, 40, 0), None),
+        ((2, 0, 0), None),
+    ],
+)
+def test_an_old_envoy_is_warned_of(version: tuple[int, int, int] | None, said: str | None) -> None:
+    assert warning(version) == said
+    assert spelled(OLDEST) == "1.38.3"
 
 
 class Slow:

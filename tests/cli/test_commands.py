@@ -32,6 +32,9 @@ except SystemExit as ended:
     [
         ["check"],
         ["render"],
+        ["audit"],
+        ["audit", "a", "--severity", "worst"],
+        ["audit", "a", "--ignore", "EX999"],
         ["plan"],
         ["schema", "a", "b"],
         ["serve"],
@@ -130,8 +133,8 @@ def test_help_is_instant_for_it_imports_nothing_heavy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        *(["init"], ["check"], ["plan"], ["explain"], ["schema"], ["render"], ["serve"], ["up"], ["healthcheck"]),
-        ["password"],
+        *(["init"], ["check"], ["plan"], ["explain"], ["schema"], ["render"], ["audit"], ["serve"], ["up"]),
+        *(["healthcheck"], ["password"]),
         *(["demo", "credentials"], ["demo", "token"]),
     ],
 )
@@ -151,6 +154,7 @@ def test_help_lists_every_command(tmp_path: Path) -> None:
         "schema",
         "render",
         "password",
+        "audit",
         "serve",
         "up",
         "healthcheck",

@@ -9,6 +9,7 @@ import pytest
 from extproc.app.demo import NoDemo
 from extproc.app.envoy import NoEnvoy
 from extproc.app.local import CannotRun
+from extproc.cli.auditing import Unreadable
 from extproc.cli.failures import EXPECTED, Exit, reported
 from extproc.cli.healthcheck import NotReady
 from extproc.cli.scaffolding import AlreadyThere
@@ -71,6 +72,6 @@ def test_no_failure_is_no_exit() -> None:
 
 
 def test_every_expected_failure_exists_under_its_name() -> None:
-    assert {kind.__name__ for kind in (AlreadyThere, CannotRun, NoDemo, NoEnvoy, NotReady, SocketInUse)} == set(
-        EXPECTED
-    )
+    assert {
+        kind.__name__ for kind in (AlreadyThere, CannotRun, NoDemo, NoEnvoy, NotReady, SocketInUse, Unreadable)
+    } == set(EXPECTED)

@@ -43,6 +43,7 @@ BEYOND = {
     *("default-limit-by-tier-without-tiers", "duplicate-listener-name", "duplicate-route-name"),
     *("duration-of-millennia", "jwks-name-too-long", "limit-by-tier-without-tiers", "limit-per-consumer-for-nobody"),
     *("match-on-a-credential", "match-on-the-default-credential", "missing-jwks-file", "model-that-sticks-to-nobody"),
+    *("open-route-chosen-by-a-header", "open-route-chosen-by-a-parameter"),
     *("redirect-to-an-impossible-port", "shared-admin-address", "shared-default-admin-address"),
     *("shared-listener-address", "socket-folder-too-long", "unset-environment-variable"),
     *("unset-environment-variable-as-a-name", "weight-finer-than-a-hundredth", "weight-that-is-no-number"),

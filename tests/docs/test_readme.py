@@ -31,6 +31,7 @@ SHOWN: Final = {
     "Fails closed": ("tests/e2e/test_failing_closed.py", "tests/telemetry/test_json_recorder.py"),
     "Measured": ("tests/e2e/test_metrics.py", "tests/bench/test_bench.py"),
     "A hardened edge": ("tests/golden/test_hardening.py", "tests/e2e/test_edge.py"),
+    "Audited": ("tests/audit/test_envoy_rules.py", "tests/audit/test_gateway_rules.py", "tests/cli/test_audit.py"),
 }
 
 

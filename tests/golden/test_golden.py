@@ -7,7 +7,8 @@ from pathlib import Path
 import yaml
 
 from extproc.app.envoy import find_envoy, validate
-from tests.golden.conftest import FOLDERS, OUTPUT, REWRITE, bootstrap_of, cases, expected_file, rendered
+from extproc.bootstrap.version import OLDEST, spelled
+from tests.golden.conftest import FOLDERS, OUTPUT, REWRITE, ROOT, bootstrap_of, cases, expected_file, rendered
 
 
 def test_a_gateway_file_renders_to_exactly_the_expected_bootstrap(case: Path) -> None:
@@ -20,6 +21,12 @@ def test_a_gateway_file_renders_to_exactly_the_expected_bootstrap(case: Path) ->
 
 async def test_the_real_envoy_accepts_the_bootstrap(case: Path) -> None:
     assert await validate(find_envoy(), expected_file(case)) is None
+
+
+def test_the_oldest_envoy_is_the_same_wherever_it_is_named(case: Path) -> None:
+    """`make oldest` runs the bootstraps on it."""
+    assert rendered(case).splitlines()[1] == f"# For Envoy {spelled(OLDEST)} or later."
+    assert f"OLDEST := {spelled(OLDEST)}\n" in (ROOT / "Makefile").read_text("utf-8")
 
 
 def test_what_is_written_reads_back_as_what_was_meant(case: Path) -> None:
