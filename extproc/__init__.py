@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from extproc.core.api_key import digest, is_well_formed
     from extproc.core.choice import choose
     from extproc.core.decision import CONTINUE, Continue, Decision, HeaderEdits, LocalReply, refusal
-    from extproc.core.errors import CouldNotDecide, InvalidMutation, ProviderUnavailable, StoreUnavailable
+    from extproc.core.errors import CouldNotDecide, InvalidMutation, InvalidToken, ProviderUnavailable, StoreUnavailable
     from extproc.core.headers import Headers
     from extproc.core.limits import Charge, Counter, CounterState, Hit, Limit, Per, address_subject
     from extproc.core.message import Consumer, Request, Response
     from extproc.core.names import MODEL_VERSION
     from extproc.core.policy import Authenticator, Context, Phase, Policy
     from extproc.core.ports import (
+        ASYMMETRIC,
         Answer,
         Call,
         Clock,
@@ -37,9 +38,10 @@ if TYPE_CHECKING:
         Expression,
         Fetch,
         KeySet,
+        KeySets,
+        KeySource,
         KeyStore,
         Ports,
-        VerificationKey,
     )
     from extproc.core.rate_limit import rate_limit_headers, rate_limited
     from extproc.core.specs import ChooseSpec, LimitSpec, Version
@@ -64,13 +66,20 @@ HOMES = {
     "extproc.core.api_key": ("digest", "is_well_formed"),
     "extproc.core.choice": ("choose",),
     "extproc.core.decision": ("CONTINUE", "Continue", "Decision", "HeaderEdits", "LocalReply", "refusal"),
-    "extproc.core.errors": ("CouldNotDecide", "InvalidMutation", "ProviderUnavailable", "StoreUnavailable"),
+    "extproc.core.errors": (
+        "CouldNotDecide",
+        "InvalidMutation",
+        "InvalidToken",
+        "ProviderUnavailable",
+        "StoreUnavailable",
+    ),
     "extproc.core.headers": ("Headers",),
     "extproc.core.limits": ("Charge", "Counter", "CounterState", "Hit", "Limit", "Per", "address_subject"),
     "extproc.core.message": ("Consumer", "Request", "Response"),
     "extproc.core.names": ("MODEL_VERSION",),
     "extproc.core.policy": ("Authenticator", "Context", "Phase", "Policy"),
     "extproc.core.ports": (
+        "ASYMMETRIC",
         "Answer",
         "Call",
         "Clock",
@@ -78,9 +87,10 @@ HOMES = {
         "Expression",
         "Fetch",
         "KeySet",
+        "KeySets",
+        "KeySource",
         "KeyStore",
         "Ports",
-        "VerificationKey",
     ),
     "extproc.core.rate_limit": ("rate_limit_headers", "rate_limited"),
     "extproc.core.specs": ("ChooseSpec", "LimitSpec", "Version"),
@@ -90,13 +100,14 @@ HOMES = {
 _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
-    "Answer", "AnswerCel", "Authenticator", "CONTINUE", "Call", "Charge", "ChooseSpec", "Clock", "Condition",
-    "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision",
-    "Duration", "EditableHeader", "Expression", "Fetch", "File", "HeaderEdits", "HeaderName", "Headers", "Hit",
-    "InvalidMutation", "KeySet", "KeyStore", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name",
-    "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "Request", "Response", "Secret", "Settings", "Size",
-    "StoreUnavailable", "Url", "VerificationKey", "Version", "address_subject", "choose", "digest", "is_well_formed",
-    "loads_strictly", "rate_limit_headers", "rate_limited", "refusal", "variables",
+    "ASYMMETRIC", "Answer", "AnswerCel", "Authenticator", "CONTINUE", "Call", "Charge", "ChooseSpec", "Clock",
+    "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore",
+    "Decision", "Duration", "EditableHeader", "Expression", "Fetch", "File", "HeaderEdits", "HeaderName", "Headers",
+    "Hit", "InvalidMutation", "InvalidToken", "KeySet", "KeySets", "KeySource", "KeyStore", "Limit", "LimitRate",
+    "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable",
+    "Request", "Response", "Secret", "Settings", "Size", "StoreUnavailable", "Url", "Version", "address_subject",
+    "choose", "digest", "is_well_formed", "loads_strictly", "rate_limit_headers", "rate_limited", "refusal",
+    "variables",
 ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from extproc.fetch import HttpFetch
 from extproc.plan.compile import compile_plan
 from extproc.plan.model import Plan
 from extproc.plugins.registry import Registry, discover
-from extproc.stores.jwks import FileKeySets
+from extproc.stores.key_sets import StoredKeySets
 from extproc.stores.keys import FileKeys, NoKeys
 from extproc.stores.memory import MemoryCounters
 
@@ -79,5 +79,5 @@ def build_gateway(project: Project, counters: CounterStore | None = None) -> Bui
         keys = FileKeys.read(Path(plan.sidecar.keys)) if plan.sidecar.keys else keys
     except ValueError as error:
         problems.append(project.loaded.problem(("sidecar", "stores", "keys"), str(error)))
-    ports = Ports(clock, counters or MemoryCounters(clock), keys, FileKeySets(), compile_expression, fetch)
+    ports = Ports(clock, counters or MemoryCounters(clock), keys, StoredKeySets(), compile_expression, fetch)
     return Built(assemble(plan, ports, project.registry, project.loaded, problems), ports, fetch)
