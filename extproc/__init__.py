@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         Duration,
         EditableHeader,
         File,
+        FileOrUrl,
         HeaderName,
         LimitRate,
         Name,
@@ -55,6 +56,7 @@ HOMES = {
         "Duration",
         "EditableHeader",
         "File",
+        "FileOrUrl",
         "HeaderName",
         "LimitRate",
         "Name",
@@ -102,12 +104,12 @@ _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
     "ASYMMETRIC", "Answer", "AnswerCel", "Authenticator", "CONTINUE", "Call", "Charge", "ChooseSpec", "Clock",
     "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore",
-    "Decision", "Duration", "EditableHeader", "Expression", "Fetch", "File", "HeaderEdits", "HeaderName", "Headers",
-    "Hit", "InvalidMutation", "InvalidToken", "KeySet", "KeySets", "KeySource", "KeyStore", "Limit", "LimitRate",
-    "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable",
-    "Request", "Response", "Secret", "Settings", "Size", "StoreUnavailable", "Url", "Version", "address_subject",
-    "choose", "digest", "is_well_formed", "loads_strictly", "rate_limit_headers", "rate_limited", "refusal",
-    "variables",
+    "Decision", "Duration", "EditableHeader", "Expression", "Fetch", "File", "FileOrUrl", "HeaderEdits", "HeaderName",
+    "Headers", "Hit", "InvalidMutation", "InvalidToken", "KeySet", "KeySets", "KeySource", "KeyStore", "Limit",
+    "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Per", "Phase", "Policy", "Ports",
+    "ProviderUnavailable", "Request", "Response", "Secret", "Settings", "Size", "StoreUnavailable", "Url", "Version",
+    "address_subject", "choose", "digest", "is_well_formed", "loads_strictly", "rate_limit_headers", "rate_limited",
+    "refusal", "variables",
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from extproc.stores.weak_keys import check_rsa, check_secret
@@ -85,7 +86,7 @@ def _usable(entry: Mapping[str, Any], *, secrets: bool) -> Jwk:
     if not (kid is None or isinstance(kid, str)):
         raise ValueError(f"a {kind} key cannot have the id {kid!r}")
     algorithms = (entry["alg"],) if "alg" in entry else allowed
-    if not set(algorithms) <= set(allowed):
+    if not all(algorithm in allowed for algorithm in algorithms):
         raise ValueError(f"a {kind} key cannot have the algorithm {entry['alg']!r}")
     if entry.keys() & PRIVATE:
         raise ValueError("the set holds a private key; publish the public one only")
@@ -96,7 +97,7 @@ def _material(entry: Mapping[str, Any], algorithm: str) -> object:
     kind, kid = entry["kty"], entry.get("kid")
     try:
         material = jwt.PyJWK(dict(entry), algorithm=algorithm).key
-    except (jwt.PyJWTError, ValueError, TypeError):
+    except (jwt.PyJWTError, UnsupportedAlgorithm, ArithmeticError, LookupError, TypeError, ValueError):
         raise ValueError(f"the {kind} key {kid!r} cannot be read") from None
     if isinstance(material, RSAPublicKey):
         check_rsa(material, kid)

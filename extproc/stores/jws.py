@@ -34,6 +34,14 @@ class Compact(NamedTuple):
     algorithm: str
     kid: str | None
 
+    def claims_issuer(self, issuer: str) -> bool:
+        """What it says for itself, so that nobody is asked about the tokens of others."""
+        try:
+            claims = loads_strictly(_bytes(self.text.split(".")[1]))
+        except ValueError:
+            return False
+        return isinstance(claims, dict) and claims.get("iss") == issuer
+
 
 class BoundKey(NamedTuple):
     """A key with the one algorithm that it verifies."""
@@ -51,22 +59,28 @@ class Keyring:
             algorithm = next((one for one in algorithms if one in key.algorithms and _long_enough(key, one)), None)
             if algorithm is not None:
                 self._bound.setdefault(key.kid, []).append(BoundKey(algorithm, key.material))
-        if not self._bound:
-            raise ValueError(f"the set has no key for {', '.join(algorithms)}")
         self._all = [key for keys in self._bound.values() for key in keys]
 
-    def knows(self, kid: str | None) -> bool:
-        """Where the keys have no ids, a token's own chooses nothing."""
-        return kid in self._bound or self._bound.keys() == {None}
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def knows(self, token: Compact) -> bool:
+        """Whether another look at the issuer's keys would be no help."""
+        named = self._named(token)
+        return bool(named) if token.kid is not None else any(key.algorithm == token.algorithm for key in named)
 
     def key_of(self, token: Compact) -> BoundKey:
         """The key that the token names, or the only one of its algorithm where it names none."""
-        named = token.kid is not None and self._bound.keys() != {None}
-        found = self._bound.get(token.kid, ()) if named else self._all
-        fitting = [key for key in found if key.algorithm == token.algorithm]
+        fitting = [key for key in self._named(token) if key.algorithm == token.algorithm]
         if len(fitting) != 1:
             raise InvalidToken("unknown_key")
         return fitting[0]
+
+    def _named(self, token: Compact) -> Sequence[BoundKey]:
+        """Where the keys have no ids, a token's own chooses nothing."""
+        if token.kid is None or self._bound.keys() == {None}:
+            return self._all
+        return self._bound.get(token.kid, ())
 
 
 def read_compact(token: str, types: Collection[str]) -> Compact:

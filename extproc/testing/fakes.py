@@ -64,7 +64,7 @@ class FakeKeySets:
     generation: int = 0
 
     def at(self, source: KeySource) -> KeySet:
-        return StoredKeySets().at(source) if source.secret else FakeKeySet(self, source)
+        return StoredKeySets(FakeClock(), FakeFetch()).at(source) if source.secret else FakeKeySet(self, source)
 
     def replace(self, jwks: Mapping[str, object] | None) -> None:
         self.jwks = jwks

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import suppress
 from typing import Any, Final
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from hypothesis import given
+from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from extproc.stores.jwks import parse_jwks
+from extproc.stores.jwks import MAX_KEYS, parse_jwks
 
 
 def public(key: Any) -> dict[str, Any]:
@@ -127,3 +130,71 @@ def test_two_keys_of_one_id_are_refused_and_two_without_are_not() -> None:
     with pytest.raises(ValueError, match="two keys of the set have the same kid"):
         parse_jwks({"keys": [{**EC, "kid": "k"}, {**RSA, "kid": "k"}]})
     assert len(parse_jwks({"keys": [EC, RSA]})) == 2
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_in_the_set_of_somebody_else_such_a_key_is_passed_over(case: str) -> None:
+    entry, _ = REFUSED[case]
+    if entry.get("kty") == "oct":
+        return  # which refuses the set, below
+    (key,) = parse_jwks({"keys": [entry, {**RSA, "kid": "good"}]}, lenient=True)
+    assert key.kid == "good"
+    with pytest.raises(ValueError, match="the set has no key that verifies signatures"):
+        parse_jwks({"keys": [entry]}, lenient=True)
+
+
+AMBIGUOUS: Final[dict[str, list[dict[str, Any]]]] = {
+    "an id twice": [{**EC, "kid": "k"}, {**RSA, "kid": "k"}],
+    "an id twice, of which one key is not used": [{**EC, "kid": "k"}, {**EC, "crv": "secp256k1", "kid": "k"}],
+    "a secret among public keys": [{**EC, "kid": "k"}, OCT],
+    "a public key among secrets": [OCT, {**EC, "kid": "k"}],
+    "secrets alone": [OCT],
+    "nothing": [],
+    "nothing for signatures": [{**EC, "use": "enc"}],
+    "too many": [{**EC, "kid": str(number)} for number in range(MAX_KEYS + 1)],
+}
+
+
+@pytest.mark.parametrize("case", AMBIGUOUS)
+def test_a_set_that_cannot_be_trusted_is_refused_whosever_it_is(case: str) -> None:
+    for lenient in (False, True):
+        with pytest.raises(ValueError, match=r"."):
+            parse_jwks({"keys": AMBIGUOUS[case]}, lenient=lenient)
+
+
+def test_secrets_and_public_keys_do_not_mix_where_secrets_are_expected_either() -> None:
+    with pytest.raises(ValueError, match=r"secrets .* among public keys"):
+        parse_jwks({"keys": [OCT, EC]}, secrets=True)
+    (key,) = parse_jwks({"keys": [{**OCT, "alg": "HS256"}]}, secrets=True)
+    assert key.algorithms == ("HS256",)
+
+
+SHORT: Final = {"kty": "oct", "k": base64.urlsafe_b64encode(b"s" * 31).decode()}
+
+
+@pytest.mark.parametrize(
+    "entry", [SHORT, {**SHORT, "alg": "HS256"}, {**OCT, "alg": "HS384"}, {**OCT, "alg": "RS256"}, {"kty": "oct"}]
+)
+def test_a_secret_is_at_least_as_long_as_its_hash(entry: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"at least|cannot be read|cannot have"):
+        parse_jwks({"keys": [entry]}, secrets=True)
+
+
+MEMBERS = st.sampled_from(["kty", "crv", "alg", "kid", "use", "key_ops", "n", "e", "x", "y", "k", "d", "p"])
+VALUES = st.one_of(
+    st.floats(), st.none(), st.booleans(), st.integers(), st.text(max_size=8), st.lists(st.text(max_size=4)),
+    st.sampled_from(["RSA", "EC", "OKP", "oct", "P-256", "Ed25519", "RS256", "sig", "AQAB", "AQ", "A" * 43, "_" * 683]),
+)  # fmt: skip
+
+
+ENTRIES: Final = st.builds(
+    lambda sound, changed: {**sound, **changed},
+    st.sampled_from([RSA, EC, ED, P521, OCT, {}]),
+    st.dictionaries(MEMBERS, VALUES, max_size=2),
+)
+
+
+@given(st.lists(ENTRIES, max_size=3), st.booleans(), st.booleans())
+def test_whatever_a_set_holds_it_is_read_or_refused(entries: list[Any], secrets: bool, lenient: bool) -> None:
+    with suppress(ValueError):
+        assert parse_jwks({"keys": entries}, secrets=secrets, lenient=lenient)

@@ -12,9 +12,14 @@ from extproc.core.errors import InvalidToken
 from extproc.core.ports import KeySource
 from extproc.stores import key_sets
 from extproc.stores.key_sets import StoredKeySets
+from extproc.testing import FakeClock, FakeFetch
 from tests.stores.signing import EC, ED, OTHER_EC, RSA, jwk, jwks, signed
 
 SECRET: Final = "a secret of more than sixty-four bytes, which is enough for any of the hashes"
+
+
+def stored() -> StoredKeySets:
+    return StoredKeySets(FakeClock(), FakeFetch())
 
 
 def written(folder: Path, content: bytes | dict[str, object]) -> str:
@@ -26,14 +31,14 @@ def written(folder: Path, content: bytes | dict[str, object]) -> str:
 async def answer(source: KeySource, token: str, **types: tuple[str, ...]) -> bytes | str:
     """The payload, or the reason."""
     try:
-        return await StoredKeySets().at(source).payload_of(token, **types)
+        return await stored().at(source).payload_of(token, **types)
     except InvalidToken as refused:
         return refused.reason
 
 
 async def test_a_set_is_read_once_and_its_keys_found_by_id(tmp_path: Path) -> None:
     source = KeySource(location=written(tmp_path, jwks(jwk(EC, kid="one"), jwk(RSA))))
-    sets = StoredKeySets()
+    sets = stored()
     keys = sets.at(source)
     Path(source.location).unlink()
     assert sets.at(source) is keys
@@ -79,7 +84,7 @@ async def test_an_algorithm_that_is_not_accepted_verifies_nothing(tmp_path: Path
     assert await answer(source, signed({"alg": "ES256", "kid": "e"}, EC)) == b"{}"
     assert await answer(source, signed({"alg": "RS256", "kid": "r"}, RSA)) == "unknown_key"
     with pytest.raises(ValueError, match="the set has no key for EdDSA"):
-        StoredKeySets().at(KeySource(location=location, algorithms=("EdDSA",)))
+        stored().at(KeySource(location=location, algorithms=("EdDSA",)))
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
@@ -113,7 +118,7 @@ def test_a_secret_that_could_be_guessed_or_is_none_is_refused_and_not_told(
     source = KeySource(secret=secret, algorithms=algorithms)
     assert secret not in repr(source)
     with pytest.raises(ValueError, match=sentence) as refused:
-        StoredKeySets().at(source)
+        stored().at(source)
     assert secret not in str(refused.value)
 
 
@@ -122,7 +127,7 @@ async def test_secrets_in_a_file_verify_where_they_are_asked_for(tmp_path: Path)
     assert await answer(KeySource(location=location, algorithms=("HS256",)), signed(
         {"alg": "HS256", "kid": "s"}, SECRET.encode())) == b"{}"  # fmt: skip
     with pytest.raises(ValueError, match="keys of type 'oct' with curve None are not used"):
-        StoredKeySets().at(KeySource(location=location))
+        stored().at(KeySource(location=location))
 
 
 async def test_a_secret_without_an_algorithm_is_for_the_hashes_that_are_no_longer_than_it_is(tmp_path: Path) -> None:
@@ -165,12 +170,12 @@ async def test_who_asks_says_which_types_of_tokens_are_meant(
 def test_a_file_that_is_no_set_is_refused_with_its_name(tmp_path: Path, content: bytes, sentence: str) -> None:
     location = written(tmp_path, content)
     with pytest.raises(ValueError, match=r"jwks\.json") as refused:
-        StoredKeySets().at(KeySource(location=location))
+        stored().at(KeySource(location=location))
     assert str(refused.value).startswith(f"{location} {sentence}")
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"none\.json cannot be read: No such file"):
-        StoredKeySets().at(KeySource(location=str(tmp_path / "none.json")))
+        stored().at(KeySource(location=str(tmp_path / "none.json")))
     with pytest.raises(ValueError, match="cannot be read: Is a directory"):
-        StoredKeySets().at(KeySource(location=str(tmp_path)))
+        stored().at(KeySource(location=str(tmp_path)))
