@@ -200,6 +200,8 @@ SIZE: Final = WithJsonSchema(
     }
 )
 
+FILE_OR_URL: Final = r"(?!.*://)[^\n]+|https?://[^\s#]+"
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
@@ -223,7 +225,7 @@ Address = Annotated[
 ]
 ListenAddress = Annotated[Address, AfterValidator(_listenable), written("numeric address", NUMERIC, NOT_NUMERIC)]
 File = Annotated[Path, AfterValidator(_existing_file), written("file")]
-FileOrUrl = Annotated[Path | str, PlainValidator(_file_or_url), written("file or URL")]
+FileOrUrl = Annotated[Path | str, PlainValidator(_file_or_url), written("file or URL", FILE_OR_URL, NO_URL)]
 Condition = Annotated[str, AfterValidator(_condition), written("CEL condition")]
 AnswerCel = Annotated[str, AfterValidator(_answer_expression), written("CEL expression")]
 Secret = Annotated[SecretStr, AfterValidator(_said), written("secret")]

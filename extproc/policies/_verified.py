@@ -28,9 +28,12 @@ class VerifiedTokens:
     def __len__(self) -> int:
         return len(self._kept)
 
+    def forget(self) -> None:
+        self._kept.clear()
+
     def consumer_of(self, token: str, generation: int, now: float) -> Consumer | None:
         if generation != self._generation:
-            self._kept.clear()
+            self.forget()
             self._generation = generation
         digest = hashlib.sha256(token.encode()).digest()
         found = self._kept.get(digest)

@@ -71,12 +71,13 @@ class FakeKeySets:
         self.generation += 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FakeKeySet:
     """Verifies as the real ones do."""
 
     sets: FakeKeySets
     source: KeySource
+    prepared: dict[int, FixedKeySet] = field(default_factory=dict)
 
     @property
     def generation(self) -> int:
@@ -85,9 +86,11 @@ class FakeKeySet:
     async def payload_of(self, token: str, types: Collection[str] = TYPES) -> bytes:
         if self.sets.jwks is None:
             raise ProviderUnavailable("nobody is there")
-        secrets = self.source.algorithms[0].startswith("HS")
-        keys = Keyring(parse_jwks(self.sets.jwks, secrets=secrets), self.source.algorithms)
-        return await FixedKeySet(keys).payload_of(token, types)
+        if self.generation not in self.prepared:
+            secrets = self.source.algorithms[0].startswith("HS")
+            keys = Keyring(parse_jwks(self.sets.jwks, secrets=secrets), self.source.algorithms)
+            self.prepared = {self.generation: FixedKeySet(keys)}
+        return await self.prepared[self.generation].payload_of(token, types)
 
 
 @dataclass(slots=True)

@@ -34,6 +34,8 @@ authentication:
   company: {jwt: {issuer: https://id, audiences: [shop], jwks: jwks.json, consumer: sub, tier: t, scopes: s, leeway: 5}}
   partners: {api_key: {header: x-api-key}}
   others: {api_key: }
+  elsewhere: {jwt: {issuer: https://other, audiences: [shop], types: [at+jwt], algorithms: [ES256], max_outage: 1h}}
+  machines: {jwt: {issuer: batch, audiences: [shop], secret: 0123456789abcdef0123456789abcdef, groups: teams}}
 tiers: {free: {rate: 10/s, burst: 5}}
 models: {score: {versions: {v1: {upstream: users, weight: 99.5}, v2: {upstream: users, weight: 0.5}}, sticky: none}}
 defaults:
