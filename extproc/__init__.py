@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         Duration,
         EditableHeader,
         File,
+        FileOrUrl,
         HeaderName,
         LimitRate,
         Name,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from extproc.core.api_key import digest, is_well_formed
     from extproc.core.choice import choose
     from extproc.core.decision import CONTINUE, Continue, Decision, HeaderEdits, LocalReply, refusal
-    from extproc.core.errors import CouldNotDecide, InvalidMutation, ProviderUnavailable, StoreUnavailable
+    from extproc.core.errors import CouldNotDecide, InvalidMutation, InvalidToken, ProviderUnavailable, StoreUnavailable
     from extproc.core.flights import Flights
     from extproc.core.headers import Headers
     from extproc.core.limits import Charge, Counter, CounterState, Hit, Limit, Per, address_subject
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from extproc.core.names import MODEL_VERSION
     from extproc.core.policy import Authenticator, Context, Phase, Policy
     from extproc.core.ports import (
+        ASYMMETRIC,
         Answer,
         Call,
         Clock,
@@ -39,9 +41,10 @@ if TYPE_CHECKING:
         Expression,
         Fetch,
         KeySet,
+        KeySets,
+        KeySource,
         KeyStore,
         Ports,
-        VerificationKey,
     )
     from extproc.core.rate_limit import rate_limit_headers, rate_limited
     from extproc.core.remembered import Remembered
@@ -56,6 +59,7 @@ HOMES = {
         "Duration",
         "EditableHeader",
         "File",
+        "FileOrUrl",
         "HeaderName",
         "LimitRate",
         "Name",
@@ -65,17 +69,51 @@ HOMES = {
         "Size",
         "Url",
     ),
-    "extproc.core.api_key": ("digest", "is_well_formed"),
+    "extproc.core.api_key": (
+        "digest",
+        "is_well_formed",
+    ),
     "extproc.core.choice": ("choose",),
-    "extproc.core.decision": ("CONTINUE", "Continue", "Decision", "HeaderEdits", "LocalReply", "refusal"),
-    "extproc.core.errors": ("CouldNotDecide", "InvalidMutation", "ProviderUnavailable", "StoreUnavailable"),
+    "extproc.core.decision": (
+        "CONTINUE",
+        "Continue",
+        "Decision",
+        "HeaderEdits",
+        "LocalReply",
+        "refusal",
+    ),
+    "extproc.core.errors": (
+        "CouldNotDecide",
+        "InvalidMutation",
+        "InvalidToken",
+        "ProviderUnavailable",
+        "StoreUnavailable",
+    ),
     "extproc.core.flights": ("Flights",),
     "extproc.core.headers": ("Headers",),
-    "extproc.core.limits": ("Charge", "Counter", "CounterState", "Hit", "Limit", "Per", "address_subject"),
-    "extproc.core.message": ("Consumer", "Request", "Response"),
+    "extproc.core.limits": (
+        "Charge",
+        "Counter",
+        "CounterState",
+        "Hit",
+        "Limit",
+        "Per",
+        "address_subject",
+    ),
+    "extproc.core.message": (
+        "Consumer",
+        "Request",
+        "Response",
+    ),
     "extproc.core.names": ("MODEL_VERSION",),
-    "extproc.core.policy": ("Authenticator", "Context", "Phase", "Policy"),
+    "extproc.core.policy": (
+        "Authenticator",
+        "Context",
+        "Phase",
+        "Policy",
+    ),
     "extproc.core.ports": (
+        "ASYMMETRIC",
         "Answer",
         "Call",
         "Clock",
@@ -83,26 +121,35 @@ HOMES = {
         "Expression",
         "Fetch",
         "KeySet",
+        "KeySets",
+        "KeySource",
         "KeyStore",
         "Ports",
-        "VerificationKey",
     ),
-    "extproc.core.rate_limit": ("rate_limit_headers", "rate_limited"),
+    "extproc.core.rate_limit": (
+        "rate_limit_headers",
+        "rate_limited",
+    ),
     "extproc.core.remembered": ("Remembered",),
-    "extproc.core.specs": ("ChooseSpec", "LimitSpec", "Version"),
+    "extproc.core.specs": (
+        "ChooseSpec",
+        "LimitSpec",
+        "Version",
+    ),
     "extproc.core.strict_json": ("loads_strictly",),
     "extproc.core.variables": ("variables",),
 }
 _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
-    "Answer", "AnswerCel", "Authenticator", "CONTINUE", "Call", "Charge", "ChooseSpec", "Clock", "Condition",
-    "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision",
-    "Duration", "EditableHeader", "Expression", "Fetch", "File", "Flights", "HeaderEdits", "HeaderName", "Headers",
-    "Hit", "InvalidMutation", "KeySet", "KeyStore", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION",
-    "Name", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "Remembered", "Request", "Response", "Scope",
-    "Secret", "Settings", "Size", "StoreUnavailable", "Url", "VerificationKey", "Version", "address_subject", "choose",
-    "digest", "is_well_formed", "loads_strictly", "rate_limit_headers", "rate_limited", "refusal", "variables",
+    "ASYMMETRIC", "Answer", "AnswerCel", "Authenticator", "CONTINUE", "Call", "Charge", "ChooseSpec", "Clock",
+    "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore",
+    "Decision", "Duration", "EditableHeader", "Expression", "Fetch", "File", "FileOrUrl", "Flights", "HeaderEdits",
+    "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "KeySet", "KeySets", "KeySource", "KeyStore",
+    "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Per", "Phase", "Policy", "Ports",
+    "ProviderUnavailable", "Remembered", "Request", "Response", "Scope", "Secret", "Settings", "Size",
+    "StoreUnavailable", "Url", "Version", "address_subject", "choose", "digest", "is_well_formed", "loads_strictly",
+    "rate_limit_headers", "rate_limited", "refusal", "variables",
 ]  # fmt: skip
 
 

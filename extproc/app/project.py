@@ -18,9 +18,10 @@ from extproc.fetch import HttpFetch
 from extproc.plan.compile import compile_plan
 from extproc.plan.model import Plan
 from extproc.plugins.registry import Registry, discover
-from extproc.stores.jwks import FileKeySets
+from extproc.stores.key_sets import StoredKeySets
 from extproc.stores.keys import FileKeys, NoKeys
 from extproc.stores.memory import MemoryCounters
+from extproc.stores.remote_keys import Tell, nobody
 
 SOCKETS: Final = "EXTPROC_SOCKETS"  # `extproc up` gives sidecar and Envoy a folder of its own, whatever the file says
 
@@ -70,8 +71,12 @@ def read_project(file: Path, environment: Mapping[str, str], text: str | None = 
     return Project(loaded, replace(plan, sidecar=replace(plan.sidecar, folder=folder)), registry)
 
 
-def build_gateway(project: Project, counters: CounterStore | None = None) -> Built:
-    """Everything but sockets; nothing is asked or opened yet. Raises InvalidConfig."""
+def build_gateway(project: Project, counters: CounterStore | None = None, tell: Tell = nobody) -> Built:
+    """Everything but sockets; nothing is asked or opened yet. `tell` hears what becomes of what is tended.
+
+    Raises:
+        InvalidConfig: with every problem found.
+    """
     clock, plan, fetch = SystemClock(), project.plan, HttpFetch()
     problems: list[Problem] = []
     keys: KeyStore = NoKeys()
@@ -79,5 +84,7 @@ def build_gateway(project: Project, counters: CounterStore | None = None) -> Bui
         keys = FileKeys.read(Path(plan.sidecar.keys)) if plan.sidecar.keys else keys
     except ValueError as error:
         problems.append(project.loaded.problem(("sidecar", "stores", "keys"), str(error)))
-    ports = Ports(clock, counters or MemoryCounters(clock), keys, FileKeySets(), compile_expression, fetch)
-    return Built(assemble(plan, ports, project.registry, project.loaded, problems), ports, fetch)
+    key_sets = StoredKeySets(clock, fetch, tell)
+    ports = Ports(clock, counters or MemoryCounters(clock), keys, key_sets, compile_expression, fetch)
+    gateway = assemble(plan, ports, project.registry, project.loaded, problems)
+    return Built(gateway, ports, fetch, tended=(key_sets,))

@@ -57,7 +57,7 @@ class Sidecar:
         self._operations = Gathered[str](harmless(partial(metrics.store_operated, MEMORY)))
         self._decisions = Gathered[DecisionRecord](harmless(metrics.record))
         counters = ObservedCounters(memory, self._operations)
-        self._built = built = build_gateway(project, counters)
+        self._built = built = build_gateway(project, counters, self._told)
         self._gateway, ports = built.gateway, built.ports
         metrics.config_loaded(self._gateway)
         self._clock = ports.clock
@@ -76,6 +76,9 @@ class Sidecar:
 
     def _current(self) -> Gateway:
         return self._gateway
+
+    def _told(self, event: str, **said: object) -> None:
+        self._recorder.event(event, **said)
 
     def _unmeasured(self, error: Exception) -> None:
         self._recorder.event("metrics_failed", error=type(error).__name__)

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationInfo, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainValidator,
+    SecretStr,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from extproc.config.expressions import check_answer_expression, compile_condition
 from extproc.config.spelling import CALLED, FIELD_NAME, IPV6, PORT, Spelled, text, written
@@ -131,14 +140,21 @@ def _existing_file(value: Path, info: ValidationInfo) -> Path:
     return Path(resolved)
 
 
+def _file_or_url(value: Any, info: ValidationInfo) -> Path | str:
+    if not isinstance(value, str | Path):
+        raise ValueError("write the name of a file, or a URL")
+    return reachable(str(value)) if "://" in str(value) else _existing_file(Path(value), info)
+
+
 def _said(value: SecretStr) -> SecretStr:
     if not value.get_secret_value():
         raise ValueError("a secret has at least one character")
     return value
 
 
-def _reachable(value: str) -> str:
-    """https, or plain HTTP to this machine: what is asked for decides who may call, and must not be forged."""
+def reachable(value: str) -> str:
+    """https, or plain HTTP to this machine: what is asked for decides who may call, and must not be forged.
+    Raises ValueError."""
     try:
         parts = urlsplit(value)
         parts.port  # noqa: B018 - reading it is the check
@@ -184,6 +200,8 @@ SIZE: Final = WithJsonSchema(
     }
 )
 
+FILE_OR_URL: Final = r"(?!.*://)[^\n]+|https?://[^\s#]+"
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
@@ -207,10 +225,11 @@ Address = Annotated[
 ]
 ListenAddress = Annotated[Address, AfterValidator(_listenable), written("numeric address", NUMERIC, NOT_NUMERIC)]
 File = Annotated[Path, AfterValidator(_existing_file), written("file")]
+FileOrUrl = Annotated[Path | str, PlainValidator(_file_or_url), written("file or URL", FILE_OR_URL, NO_URL)]
 Condition = Annotated[str, AfterValidator(_condition), written("CEL condition")]
 AnswerCel = Annotated[str, AfterValidator(_answer_expression), written("CEL expression")]
 Secret = Annotated[SecretStr, AfterValidator(_said), written("secret")]
-Url = Annotated[str, AfterValidator(_reachable), written("URL", r"https?://[^\s#]+", NO_URL)]
+Url = Annotated[str, AfterValidator(reachable), written("URL", r"https?://[^\s#]+", NO_URL)]
 Name = Annotated[
     str,
     Spelled(

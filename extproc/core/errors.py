@@ -7,6 +7,7 @@ ExtprocError
 │   ├── InvalidMutation     a policy asked for a header or body edit that Envoy must not make
 │   ├── StoreUnavailable    a store could not answer in time, or is full
 │   └── ProviderUnavailable an identity provider could not be asked, or what it said was no answer
+├── InvalidToken            a token is not believed; whoever asked turns that into a refusal
 └── ProtocolViolation       Envoy's side of an ext_proc stream broke the order of messages; the stream is aborted
 """
 
@@ -60,6 +61,14 @@ class ProviderUnavailable(CouldNotDecide):
 
     reason = "provider_unavailable"
     status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class InvalidToken(ExtprocError):
+    """Why a token is not believed, as a reason code: a decision already, but how it is told is the policy's to say."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class ProtocolViolation(ExtprocError):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from extproc.core.headers import Headers
 from extproc.core.limits import Charge, CounterState
 from extproc.core.message import Consumer
 from extproc.core.record import DecisionRecord
+
+ASYMMETRIC: Final = (
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA"),
+)
+TYPES: Final = ("jwt", "at+jwt")  # RFC 7519 §5.1, RFC 9068 §2.1
 
 
 class Clock(Protocol):
@@ -36,29 +42,45 @@ class KeyStore(Protocol):
         """The consumer whose API key has this SHA-256 hex digest, or None. `method` is left empty."""
 
 
-class VerificationKey(Protocol):
-    """One public key with the one algorithm that it may verify."""
+@dataclass(frozen=True, slots=True)
+class KeySource:
+    """Whose keys, and where they are: a file or a URL (`location`), a `secret` that both sides hold, or, with neither,
+    wherever the issuer's own discovery document says.
 
-    @property
-    def algorithm(self) -> str: ...
+    A key that names no algorithm of its own gets the first of `algorithms` that fits its type. `outlast` is for how
+    many seconds keys from a URL are believed while nobody there answers.
+    """
 
-    @property
-    def material(self) -> object: ...
+    issuer: str = ""
+    location: str = ""
+    secret: str = field(default="", repr=False)
+    algorithms: tuple[str, ...] = ASYMMETRIC
+    outlast: float = 86_400.0
 
 
 class KeySet(Protocol):
     """The verification keys of one issuer."""
 
-    def find(self, kid: str | None) -> Sequence[VerificationKey]:
-        """The key of that id, or every key where a token names none."""
+    @property
+    def generation(self) -> int:
+        """Another number whenever the keys are other ones: what an earlier set verified counts no longer."""
+
+    async def payload_of(self, token: str, types: Collection[str] = TYPES) -> bytes:
+        """The payload of a compact JWS that one of these keys signed, unread. `types` are the header's `typ` that are
+        accepted, in lower case and without `application/`; a token that names none is a `jwt`.
+
+        Raises:
+            InvalidToken: it is none, whatever the reason.
+            ProviderUnavailable: the keys are not there, so nobody can say.
+        """
 
 
 class KeySets(Protocol):
-    def at(self, location: str) -> KeySet:
-        """The key set at the location written in the configuration; the same one for every route that names it.
+    def at(self, source: KeySource) -> KeySet:
+        """The keys of that source. Whoever names the same one shares them.
 
         Raises:
-            ValueError: it cannot be read, or holds a key that must not be used.
+            ValueError: it cannot be read, holds a key that must not be used, or can hold none.
         """
 
 

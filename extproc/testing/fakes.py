@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from extproc.config.expressions import compile_expression
@@ -10,8 +10,11 @@ from extproc.core.api_key import digest as digest_of
 from extproc.core.errors import ProviderUnavailable
 from extproc.core.limits import NANOSECONDS
 from extproc.core.message import Consumer
-from extproc.core.ports import Answer, Call, Clock, CounterStore, Fetch, KeySet, Ports, VerificationKey
+from extproc.core.ports import TYPES, Answer, Call, Clock, CounterStore, Fetch, KeySet, KeySource, Ports
 from extproc.core.record import DecisionRecord
+from extproc.stores.jwks import parse_jwks
+from extproc.stores.jws import Keyring
+from extproc.stores.key_sets import FixedKeySet, StoredKeySets
 from extproc.stores.memory import MemoryCounters
 
 
@@ -53,17 +56,41 @@ class FakeKeys:
         return {digest_of(key): consumer for key, consumer in self.consumers.items()}.get(digest)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FakeKeySets:
-    """The same keys at every location."""
+    """The same JWKS wherever it is looked for, until `replace` puts another there; without one, nobody answers."""
 
-    keys: Sequence[VerificationKey] = ()
+    jwks: Mapping[str, object] | None = None
+    generation: int = 0
 
-    def at(self, location: str) -> KeySet:
-        return self
+    def at(self, source: KeySource) -> KeySet:
+        return StoredKeySets(FakeClock(), FakeFetch()).at(source) if source.secret else FakeKeySet(self, source)
 
-    def find(self, kid: str | None) -> Sequence[VerificationKey]:
-        return [key for key in self.keys if kid is None or getattr(key, "kid", None) == kid]
+    def replace(self, jwks: Mapping[str, object] | None) -> None:
+        self.jwks = jwks
+        self.generation += 1
+
+
+@dataclass(slots=True)
+class FakeKeySet:
+    """Verifies as the real ones do."""
+
+    sets: FakeKeySets
+    source: KeySource
+    prepared: dict[int, FixedKeySet] = field(default_factory=dict)
+
+    @property
+    def generation(self) -> int:
+        return self.sets.generation
+
+    async def payload_of(self, token: str, types: Collection[str] = TYPES) -> bytes:
+        if self.sets.jwks is None:
+            raise ProviderUnavailable("nobody is there")
+        if self.generation not in self.prepared:
+            secrets = self.source.algorithms[0].startswith("HS")
+            keys = Keyring(parse_jwks(self.sets.jwks, secrets=secrets), self.source.algorithms)
+            self.prepared = {self.generation: FixedKeySet(keys)}
+        return await self.prepared[self.generation].payload_of(token, types)
 
 
 @dataclass(slots=True)
@@ -86,7 +113,7 @@ def fake_ports(
     clock: Clock | None = None,
     counters: CounterStore | None = None,
     api_keys: Mapping[str, Consumer] | None = None,
-    verification_keys: Sequence[VerificationKey] = (),
+    jwks: Mapping[str, object] | None = None,
     fetch: Fetch | None = None,
 ) -> Ports:
     """What a policy is built with, in memory: the real counter store and the real expressions, on a fake clock."""
@@ -95,7 +122,7 @@ def fake_ports(
         clock=clock,
         counters=MemoryCounters(clock) if counters is None else counters,
         keys=FakeKeys(dict(api_keys or {})),
-        key_sets=FakeKeySets(verification_keys),
+        key_sets=FakeKeySets(jwks),
         expression=compile_expression,
         fetch=FakeFetch() if fetch is None else fetch,
     )

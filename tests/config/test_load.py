@@ -190,7 +190,6 @@ def test_problems_in_one_place_have_one_order() -> None:
     assert messages_of(text) == [
         "authentication.company.jwt.audiences: is missing",
         "authentication.company.jwt.issuer: is missing",
-        "authentication.company.jwt.jwks: is missing",
     ]
 
 

@@ -57,6 +57,8 @@ authentication:
       window: 30s
       label: sig
   guests: {anonymous: {tier: free, scopes: [s]}}
+  elsewhere: {jwt: {issuer: https://other, audiences: [shop], types: [at+jwt], algorithms: [ES256], max_outage: 1h}}
+  batches: {jwt: {issuer: batch, audiences: [shop], secret: 0123456789abcdef0123456789abcdef, groups: teams}}
 tiers: {free: {rate: 10/s, burst: 5}}
 models: {score: {versions: {v1: {upstream: users, weight: 99.5}, v2: {upstream: users, weight: 0.5}}, sticky: none}}
 defaults:

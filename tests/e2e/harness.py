@@ -87,6 +87,10 @@ class Gateway:
         """Every decision record so far."""
         return [record for record in _lines(self.work / "decisions.jsonl") if record.get("event") == "decision"]
 
+    def events(self) -> list[dict[str, Any]]:
+        """What the sidecar has told about itself so far."""
+        return [record for record in _lines(self.work / "decisions.jsonl") if record.get("event") != "decision"]
+
     def decision(self, request_id: str, service: str = "ext_authz") -> dict[str, Any]:
         def written() -> dict[str, Any] | None:
             found = [record for record in self.decisions() if record.get("request_id") == request_id]

@@ -10,9 +10,8 @@ from pydantic import ValidationError
 from extproc.core.headers import Headers
 from extproc.core.message import Consumer, Request
 from extproc.policies.jwt import JwtKind, JwtSettings
-from extproc.stores.jwks import FixedKeySet
 from extproc.testing import FakeClock, fake_ports
-from tests.policies.tokens import CLAIMS, ISSUER, NOW, answer_to, outcome, public_keys, signed, token
+from tests.policies.tokens import CLAIMS, ISSUER, NOW, answer_to, key_set, outcome, signed, token
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256", "EdDSA"])
@@ -26,9 +25,9 @@ async def test_a_token_without_a_key_id_is_believed_where_one_key_has_its_algori
 
 
 async def test_a_token_without_a_key_id_is_not_believed_where_two_keys_could_have_signed_it() -> None:
-    keys = [*public_keys(), *public_keys()]
+    keys = {"keys": [{**key, "kid": f"{number}"} for number, key in enumerate(2 * key_set()["keys"])]}
     settings = JwtSettings(issuer=ISSUER, audiences=["shop"], jwks=Path(__file__))
-    method = JwtKind.build("company", settings, fake_ports(verification_keys=keys))
+    method = JwtKind.build("company", settings, fake_ports(jwks=keys))
     request = Request("GET", "/", headers=Headers.of({"authorization": f"Bearer {signed({'alg': 'ES256'}, CLAIMS)}"}))
     answer = await method.authenticate(request)
     assert not isinstance(answer, Consumer)
@@ -117,10 +116,3 @@ def test_a_method_tells_how_to_ask_and_what_to_remove() -> None:
         ("authorization",),
     )
     assert not method.presents(Request("GET", "/"))
-
-
-def test_a_key_set_names_keys_by_id() -> None:
-    keys = FixedKeySet(public_keys())
-    assert [key.algorithm for key in keys.find(None)] == ["ES256", "RS256", "EdDSA"]
-    assert [key.algorithm for key in keys.find("RS256")] == ["RS256"]
-    assert keys.find("other") == []

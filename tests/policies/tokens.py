@@ -14,7 +14,6 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from extproc.core.headers import Headers
 from extproc.core.message import Consumer, Request
 from extproc.policies.jwt import JwtKind, JwtSettings
-from extproc.stores.jwks import PublicKey, parse_jwks
 from extproc.testing import FakeClock, fake_ports
 
 ISSUER: Final = "https://id.example.com"
@@ -30,14 +29,14 @@ CLAIMS: Final[Mapping[str, object]] = {
 }  # fmt: skip
 
 
-def public_keys() -> list[PublicKey]:
+def key_set() -> dict[str, Any]:
     """One key per algorithm, each with the algorithm's name for its id."""
     entries = [
         {**json.loads(ECAlgorithm.to_jwk(EC.public_key())), "kid": "ES256", "use": "sig"},
         {**json.loads(RSAAlgorithm.to_jwk(RSA.public_key())), "kid": "RS256", "alg": "RS256"},
         {**json.loads(OKPAlgorithm.to_jwk(ED.public_key())), "kid": "EdDSA"},
     ]
-    return parse_jwks({"keys": entries})
+    return {"keys": entries}
 
 
 def segment(part: object) -> str:
@@ -64,7 +63,7 @@ async def answer_to(*authorization: str, clock: FakeClock | None = None, **setti
     written = JwtSettings.model_validate(
         {"issuer": ISSUER, "audiences": ["shop", "admin"], "jwks": __file__, **settings}
     )
-    method = JwtKind.build("company", written, fake_ports(clock=clock, verification_keys=public_keys()))
+    method = JwtKind.build("company", written, fake_ports(clock=clock, jwks=key_set()))
     request = Request("GET", "/", headers=Headers.of([("Authorization", value) for value in authorization]))
     assert method.presents(request)
     answer = await method.authenticate(request)

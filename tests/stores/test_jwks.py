@@ -1,18 +1,19 @@
-"""Key sets from files: a key that must not be used never gets in, a set that cannot be trusted is refused."""
+"""Key sets: a key that must not be used never gets in, a set that cannot be trusted is refused."""
 
 from __future__ import annotations
 
 import base64
 import json
-from pathlib import Path
+from contextlib import suppress
 from typing import Any, Final
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from hypothesis import given
+from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from extproc.stores import jwks
-from extproc.stores.jwks import FileKeySets, parse_jwks
+from extproc.stores.jwks import MAX_KEYS, parse_jwks
 
 
 def public(key: Any) -> dict[str, Any]:
@@ -32,7 +33,7 @@ P521: Final = public(ec.generate_private_key(ec.SECP521R1()).public_key())
 OCT: Final = {"kty": "oct", "k": base64.urlsafe_b64encode(b"s" * 32).decode()}
 
 USED: Final[dict[str, tuple[dict[str, Any], str]]] = {
-    "RSA without an algorithm": (RSA, "RS256"),
+    "RSA without an algorithm": (RSA, "RS256 RS384 RS512 PS256 PS384 PS512"),
     "EC": (EC, "ES256"),
     "EC P-384": (P384, "ES384"),
     "EC P-521": (P521, "ES512"),
@@ -69,13 +70,14 @@ REFUSED: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "RSA for nothing": ({**RSA, "alg": None}, "a RSA key cannot have the algorithm None"),
     "RSA for encryption": ({**RSA, "alg": "RSA-OAEP"}, "cannot have the algorithm 'RSA-OAEP'"),
     "P-256 for ES384": ({**EC, "alg": "ES384"}, "a EC key cannot have the algorithm 'ES384'"),
-    "an id that is no text": ({**EC, "kid": 1}, "a EC key cannot have"),
+    "an id that is no text": ({**EC, "kid": 1}, "a EC key cannot have the id 1"),
     "a private key": (public(EC_PRIVATE.public_key()) | {"d": EC["x"]}, "the set holds a private key"),
     "a point that is not on the curve": ({**EC, "y": EC["x"]}, "the EC key None cannot be read"),
     "a point that is cut": ({**EC, "x": EC["x"][:-4]}, "the EC key None cannot be read"),
     "a modulus that is missing": ({"kty": "RSA", "e": "AQAB"}, "the RSA key None cannot be read"),
     "a modulus that is no text": ({**RSA, "n": 5}, "the RSA key None cannot be read"),
     "an exponent of one": ({**RSA, "e": "AQ"}, "the RSA key None cannot be read"),
+    "a private RSA key without its exponent": (RSA | {"p": "AQ", "q": "AQ"}, "the set holds a private key"),
     "a short Ed25519 key": ({**ED, "x": "AAAA"}, "the OKP key None cannot be read"),
 }
 NO_SETS: Final[list[object]] = [
@@ -84,10 +86,10 @@ NO_SETS: Final[list[object]] = [
 
 
 @pytest.mark.parametrize("case", USED)
-def test_a_public_key_gets_the_one_algorithm_that_it_may_verify(case: str) -> None:
-    entry, algorithm = USED[case]
+def test_a_public_key_has_the_algorithms_that_it_could_verify(case: str) -> None:
+    entry, algorithms = USED[case]
     (key,) = parse_jwks({"keys": [{**entry, "kid": "k"}]})
-    assert (key.kid, key.algorithm) == ("k", algorithm)
+    assert (key.kid, key.algorithms) == ("k", tuple(algorithms.split()))
     assert "material" not in repr(key)
 
 
@@ -130,44 +132,69 @@ def test_two_keys_of_one_id_are_refused_and_two_without_are_not() -> None:
     assert len(parse_jwks({"keys": [EC, RSA]})) == 2
 
 
-def written(folder: Path, content: bytes) -> str:
-    file = folder / "jwks.json"
-    file.write_bytes(content)
-    return str(file)
+@pytest.mark.parametrize("case", REFUSED)
+def test_in_the_set_of_somebody_else_such_a_key_is_passed_over(case: str) -> None:
+    entry, _ = REFUSED[case]
+    if entry.get("kty") == "oct":
+        return  # which refuses the set, below
+    (key,) = parse_jwks({"keys": [entry, {**RSA, "kid": "good"}]}, lenient=True)
+    assert key.kid == "good"
+    with pytest.raises(ValueError, match="the set has no key that verifies signatures"):
+        parse_jwks({"keys": [entry]}, lenient=True)
 
 
-def test_a_set_is_read_once_and_its_keys_found_by_id(tmp_path: Path) -> None:
-    location = written(tmp_path, json.dumps({"keys": [{**EC, "kid": "one"}, RSA]}).encode())
-    sets = FileKeySets()
-    keys = sets.at(location)
-    Path(location).unlink()
-    assert sets.at(location) is keys
-    assert [key.algorithm for key in keys.find("one")] == ["ES256"]
-    assert [key.algorithm for key in keys.find(None)] == ["ES256", "RS256"]
-    assert keys.find("") == keys.find("../one") == []
+AMBIGUOUS: Final[dict[str, list[dict[str, Any]]]] = {
+    "an id twice": [{**EC, "kid": "k"}, {**RSA, "kid": "k"}],
+    "an id twice, of which one key is not used": [{**EC, "kid": "k"}, {**EC, "crv": "secp256k1", "kid": "k"}],
+    "a secret among public keys": [{**EC, "kid": "k"}, OCT],
+    "a public key among secrets": [OCT, {**EC, "kid": "k"}],
+    "secrets alone": [OCT],
+    "nothing": [],
+    "nothing for signatures": [{**EC, "use": "enc"}],
+    "too many": [{**EC, "kid": str(number)} for number in range(MAX_KEYS + 1)],
+}
+
+
+@pytest.mark.parametrize("case", AMBIGUOUS)
+def test_a_set_that_cannot_be_trusted_is_refused_whosever_it_is(case: str) -> None:
+    for lenient in (False, True):
+        with pytest.raises(ValueError, match=r"."):
+            parse_jwks({"keys": AMBIGUOUS[case]}, lenient=lenient)
+
+
+def test_secrets_and_public_keys_do_not_mix_where_secrets_are_expected_either() -> None:
+    with pytest.raises(ValueError, match=r"secrets .* among public keys"):
+        parse_jwks({"keys": [OCT, EC]}, secrets=True)
+    (key,) = parse_jwks({"keys": [{**OCT, "alg": "HS256"}]}, secrets=True)
+    assert key.algorithms == ("HS256",)
+
+
+SHORT: Final = {"kty": "oct", "k": base64.urlsafe_b64encode(b"s" * 31).decode()}
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        (b"", "is not a JWKS: Expecting value"),
-        (b"[]", "is not a JWKS: a JWKS is an object with a list of keys"),
-        (b'{"keys":[],"keys":[]}', "is not a JWKS: a name stands twice in one object"),
-        (b'{"keys":[]}', "is not a JWKS: the set has no key that verifies signatures"),
-        ("{}".encode("utf-16"), "is not a JWKS: 'utf-8' codec can't decode"),
-        (b"[" * 1_000, "is not a JWKS: nested deeper than 64"),
-        (b" " * (jwks.MAX_FILE_BYTES + 1), "is not a JWKS: it is larger than 524288 bytes"),
-    ],
+    "entry", [SHORT, {**SHORT, "alg": "HS256"}, {**OCT, "alg": "HS384"}, {**OCT, "alg": "RS256"}, {"kty": "oct"}]
 )
-def test_a_file_that_is_no_set_is_refused_with_its_name(tmp_path: Path, content: bytes, sentence: str) -> None:
-    location = written(tmp_path, content)
-    with pytest.raises(ValueError, match=r"jwks\.json") as refused:
-        FileKeySets().at(location)
-    assert str(refused.value).startswith(f"{location} {sentence}")
+def test_a_secret_is_at_least_as_long_as_its_hash(entry: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"at least|cannot be read|cannot have"):
+        parse_jwks({"keys": [entry]}, secrets=True)
 
 
-def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"none\.json cannot be read: No such file"):
-        FileKeySets().at(str(tmp_path / "none.json"))
-    with pytest.raises(ValueError, match="cannot be read: Is a directory"):
-        FileKeySets().at(str(tmp_path))
+MEMBERS = st.sampled_from(["kty", "crv", "alg", "kid", "use", "key_ops", "n", "e", "x", "y", "k", "d", "p"])
+VALUES = st.one_of(
+    st.floats(), st.none(), st.booleans(), st.integers(), st.text(max_size=8), st.lists(st.text(max_size=4)),
+    st.sampled_from(["RSA", "EC", "OKP", "oct", "P-256", "Ed25519", "RS256", "sig", "AQAB", "AQ", "A" * 43, "_" * 683]),
+)  # fmt: skip
+
+
+ENTRIES: Final = st.builds(
+    lambda sound, changed: {**sound, **changed},
+    st.sampled_from([RSA, EC, ED, P521, OCT, {}]),
+    st.dictionaries(MEMBERS, VALUES, max_size=2),
+)
+
+
+@given(st.lists(ENTRIES, max_size=3), st.booleans(), st.booleans())
+def test_whatever_a_set_holds_it_is_read_or_refused(entries: list[Any], secrets: bool, lenient: bool) -> None:
+    with suppress(ValueError):
+        assert parse_jwks({"keys": entries}, secrets=secrets, lenient=lenient)
