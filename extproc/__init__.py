@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     )
     from extproc.core.api_key import digest, is_well_formed
     from extproc.core.choice import choose
+    from extproc.core.claims import check_audience, check_times, names_in, read_claims
+    from extproc.core.cookies import cookie_of
     from extproc.core.decision import CONTINUE, Continue, Decision, HeaderEdits, LocalReply, refusal
     from extproc.core.errors import CouldNotDecide, InvalidMutation, InvalidToken, ProviderUnavailable, StoreUnavailable
     from extproc.core.headers import Headers
@@ -65,6 +67,8 @@ HOMES = {
     ),
     "extproc.core.api_key": ("digest", "is_well_formed"),
     "extproc.core.choice": ("choose",),
+    "extproc.core.claims": ("check_audience", "check_times", "names_in", "read_claims"),
+    "extproc.core.cookies": ("cookie_of",),
     "extproc.core.decision": ("CONTINUE", "Continue", "Decision", "HeaderEdits", "LocalReply", "refusal"),
     "extproc.core.errors": (
         "CouldNotDecide",
@@ -106,8 +110,8 @@ __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
     "Hit", "InvalidMutation", "InvalidToken", "KeySet", "KeySets", "KeySource", "KeyStore", "Limit", "LimitRate",
     "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable",
     "Request", "Response", "Secret", "Settings", "Size", "StoreUnavailable", "Url", "Version", "address_subject",
-    "choose", "digest", "is_well_formed", "loads_strictly", "rate_limit_headers", "rate_limited", "refusal",
-    "variables",
+    "check_audience", "check_times", "choose", "cookie_of", "digest", "is_well_formed", "loads_strictly", "names_in",
+    "rate_limit_headers", "rate_limited", "read_claims", "refusal", "variables",
 ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from extproc.core.decision import CONTINUE, Decision, LocalReply
 from extproc.core.message import Consumer, Request, Response
@@ -77,6 +77,19 @@ class Authenticator(Protocol):
 
     async def authenticate(self, request: Request) -> Consumer | LocalReply:
         """Who that credential stands for, or why it is refused. Only called where `presents` is true."""
+
+
+@runtime_checkable
+class Inviting(Protocol):
+    """An authenticator that has something better to say than 401 to whoever brings no credential at all."""
+
+    async def invite(self, request: Request) -> LocalReply | None:
+        """What to answer; None where it has nothing to say to this one."""
+
+
+def cookies_of(method: Authenticator) -> tuple[str, ...]:
+    """The cookies that carry a method's credential, for one that has any: `credential_cookies`."""
+    return tuple(getattr(method, "credential_cookies", ()))
 
 
 class AuthenticatorKind(Protocol):

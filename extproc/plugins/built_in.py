@@ -12,6 +12,7 @@ from extproc.policies.authorize import Authorize
 from extproc.policies.choose import Choose
 from extproc.policies.jwt import JwtKind
 from extproc.policies.limit import LimitPolicy
+from extproc.policies.login import LoginKind
 from extproc.policies.transform import Transform
 
 # Kinds that an operator names with `use:`.
@@ -21,5 +22,5 @@ ROUTE_KEYS: Final[Mapping[str, type[PolicyKind]]] = MappingProxyType(
     {Authorize.name: Authorize, LimitPolicy.name: LimitPolicy, Choose.name: Choose}
 )
 AUTHENTICATORS: Final[Mapping[str, type[AuthenticatorKind]]] = MappingProxyType(
-    {JwtKind.name: JwtKind, ApiKeyKind.name: ApiKeyKind}
+    {JwtKind.name: JwtKind, ApiKeyKind.name: ApiKeyKind, LoginKind.name: LoginKind}
 )

@@ -24,11 +24,13 @@ from extproc import (
     Ports,
     Request,
     Settings,
-    loads_strictly,
+    check_audience,
+    check_times,
+    names_in,
+    read_claims,
     refusal,
 )
 
-LATEST: Final = 253_402_300_800  # the year 10000: beyond it, a date is a mistake
 HEADER: Final = "authorization"
 
 
@@ -76,11 +78,11 @@ class Jwt:
             return refusal(401, error.reason, "the token is not valid here")
 
     async def _claims(self, token: str) -> Mapping[str, Any]:
-        claims = _object(await self.keys.payload_of(token))
+        claims = read_claims(await self.keys.payload_of(token))
         check_times(claims, self.clock.now(), self.settings.leeway)
         if claims.get("iss") != self.settings.issuer:
             raise InvalidToken("wrong_issuer")
-        _check_audience(claims.get("aud"), self.settings.audiences)
+        check_audience(claims.get("aud"), self.settings.audiences)
         return claims
 
     def _consumer(self, claims: Mapping[str, Any]) -> Consumer:
@@ -89,7 +91,7 @@ class Jwt:
             raise InvalidToken("no_consumer")
         if tier is not None and not isinstance(tier, str):
             raise InvalidToken("malformed_token")
-        return Consumer(name, tier, _scopes(claims.get(self.settings.scopes)), claims)
+        return Consumer(name, tier, names_in(claims.get(self.settings.scopes)), claims)
 
 
 class JwtKind:
@@ -108,50 +110,3 @@ def _token(values: Sequence[str]) -> str:
     if scheme.lower() != "bearer":
         raise InvalidToken("not_a_bearer_token")
     return token
-
-
-def _object(payload: bytes) -> Mapping[str, Any]:
-    try:
-        value = loads_strictly(payload)
-    except ValueError:
-        raise InvalidToken("malformed_token") from None
-    if not isinstance(value, dict):
-        raise InvalidToken("malformed_token")
-    return value
-
-
-def check_times(claims: Mapping[str, Any], now: float, leeway: int) -> None:
-    """`exp` must be there; `nbf` and `iat` must hold where they are (RFC 7519 §4.1.4 to §4.1.6)."""
-    if _time(claims, "exp", required=True) + leeway <= now:
-        raise InvalidToken("expired")
-    if _time(claims, "nbf") - leeway > now or _time(claims, "iat") - leeway > now:
-        raise InvalidToken("not_yet_valid")
-
-
-def _time(claims: Mapping[str, Any], name: str, *, required: bool = False) -> float:
-    if name not in claims and not required:
-        return 0.0
-    value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidToken("malformed_token")
-    if not 0 <= value < LATEST:  # before it becomes a float, which not every integer can
-        raise InvalidToken("malformed_token")
-    return float(value)
-
-
-def _check_audience(audience: Any, accepted: Sequence[str]) -> None:
-    named = [audience] if isinstance(audience, str) else audience
-    if not isinstance(named, list) or not all(isinstance(item, str) for item in named):
-        raise InvalidToken("wrong_audience")
-    if not set(named) & set(accepted):
-        raise InvalidToken("wrong_audience")
-
-
-def _scopes(value: Any) -> tuple[str, ...]:
-    """A space-delimited text (RFC 8693 §4.2) or a list of texts."""
-    if value is None:
-        return ()
-    named = value.split(" ") if isinstance(value, str) else value
-    if not isinstance(named, list) or not all(isinstance(item, str) and " " not in item for item in named):
-        raise InvalidToken("malformed_token")  # a space inside one would make it two for the upstream
-    return tuple(dict.fromkeys(item for item in named if item))

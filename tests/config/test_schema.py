@@ -42,6 +42,7 @@ BEYOND = {
     *("dangling-upstream", "dangling-upstream-of-a-version", "default-limit-by-tier-for-nobody"),
     *("default-limit-by-tier-without-tiers", "duplicate-listener-name", "duplicate-route-name"),
     *("duration-of-millennia", "jwks-name-too-long", "limit-by-tier-without-tiers", "limit-per-consumer-for-nobody"),
+    *("login-that-nobody-comes-back-to", "login-with-a-short-secret"),
     *("match-on-a-credential", "match-on-the-default-credential", "missing-jwks-file", "model-that-sticks-to-nobody"),
     *("redirect-to-an-impossible-port", "shared-admin-address", "shared-default-admin-address"),
     *("shared-listener-address", "socket-folder-too-long", "unset-environment-variable"),
@@ -86,7 +87,7 @@ def test_every_pattern_is_one_for_an_editors_javascript_too() -> None:
 
 @pytest.mark.parametrize(("key", "described"), [key[1:] for key in KEYS], ids=[key[0] for key in KEYS])
 def test_every_key_is_described_in_sentences(key: str, described: dict[str, Any]) -> None:
-    if key in ("jwt", "api_key"):  # an authentication's kind, which its own settings describe
+    if key in BUILT_IN.authenticators:  # an authentication's kind, which its own settings describe
         described = SCHEMA["$defs"][f"authentication.{key}"]
     assert re.fullmatch(r"(?s).{8,}[.:]", described.get("description", ""))
     assert "\n" not in described["description"]

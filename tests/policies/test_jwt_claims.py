@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import pytest
 
+from extproc.core.claims import check_times
 from extproc.core.errors import InvalidToken
 from extproc.core.message import Consumer
-from extproc.policies.jwt import check_times
 from tests.policies.tokens import CLAIMS, NOW, outcome, signed, token
 
 GOOD: Final = {"alg": "ES256", "kid": "ES256"}
