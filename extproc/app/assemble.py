@@ -9,7 +9,7 @@ from extproc.config.load import Loaded
 from extproc.core.authentication import Authentication
 from extproc.core.chain import Link, PolicyChain
 from extproc.core.gateway import Gateway, ServedRoute
-from extproc.core.policy import Authenticator, Phase, Policy
+from extproc.core.policy import Authenticator, Phase, Policy, cookies_of
 from extproc.core.ports import Ports
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.plan.model import Plan, PolicySpec, RoutePlan
@@ -85,4 +85,5 @@ def _authenticate(route: RoutePlan, methods: Mapping[str, Authenticator]) -> Lin
     named = tuple(methods[name] for name in route.authentication if name in methods)
     read = {header for method in named for header in method.credential_headers}
     foreign = {header for method in methods.values() for header in method.credential_headers} - read
-    return Link("authenticate", Authentication(named, tuple(sorted(foreign))), authenticates=True)
+    cookies = frozenset(cookie for method in methods.values() for cookie in cookies_of(method))
+    return Link("authenticate", Authentication(named, tuple(sorted(foreign)), cookies), authenticates=True)

@@ -13,6 +13,7 @@ from extproc.core.problems import Finding, Path, spell_path
 Raw = Mapping[str, Any]
 
 NOBODY: Final = "none"  # the word for a route that anybody may call
+CALLBACK: Final = "/oauth2/callback"  # where `login: {}` sends browsers back to
 API_KEY_HEADER: Final = "x-api-key"  # where `api_key: {}` looks
 SIGNATURE_HEADERS: Final = frozenset({"signature", "signature-input"})  # where `hmac` looks
 ADMINS: Final = {"envoy": str(EnvoySettings().admin), "sidecar": str(Sidecar().admin)}
@@ -27,6 +28,7 @@ def check_references(data: Any) -> list[Finding]:
         *_shared_addresses(raw),
         *_model_upstreams(raw),
         *_reserved_names(raw),
+        *_ways_back(raw),
         *_defaults(raw),
         *check_choosable(raw),
         *(finding for index, route in _routes(raw) for finding in _route(raw, route, ("routes", index))),
@@ -52,6 +54,31 @@ def _reserved_names(raw: Raw) -> Iterator[Finding]:
     if NOBODY in _mapping(raw.get("authentication")):
         hint = f"authenticate: {NOBODY} means a route that anybody may call"
         yield Finding(("authentication", NOBODY), f"{NOBODY!r} is no name for a method", hint)
+
+
+def _ways_back(raw: Raw) -> Iterator[Finding]:
+    """Who signed in comes back to a path that some route must serve, and judge by that very method."""
+    for name, method in _mapping(raw.get("authentication")).items():
+        if "login" not in _mapping(method):
+            continue
+        callback = str(_mapping(_mapping(method)["login"]).get("callback", CALLBACK))
+        if not any(_names(raw, route, name) and _serves(route, callback) for _, route in _routes(raw)):
+            said = f"no route that authenticates by {name} serves {callback}, where browsers come back to"
+            hint = f"write one: match: {{path: {callback}}}, authenticate: {name}"
+            yield Finding(("authentication", name, "login"), said, hint)
+
+
+def _names(raw: Raw, route: Raw, method: Any) -> bool:
+    named = _inherited(raw, route, "authenticate")
+    return named == method or (isinstance(named, list) and method in named)
+
+
+def _serves(route: Raw, path: str) -> bool:
+    match = _mapping(route.get("match"))
+    prefix = match.get("path_prefix")
+    if isinstance(prefix, str):
+        return path == prefix or path.startswith(prefix.rstrip("/") + "/")
+    return bool(match.get("path") == path)
 
 
 def _authenticate(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:

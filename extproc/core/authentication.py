@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final
 
+from extproc.core.cookies import COOKIE, without_cookies
 from extproc.core.decision import Continue, Decision, HeaderEdits, LocalReply, refusal
 from extproc.core.errors import CouldNotDecide, PolicyFailed, ProviderUnavailable, StoreUnavailable
 from extproc.core.message import Consumer, Request
-from extproc.core.policy import Authenticator, Context, Policy, needs_no_credential
+from extproc.core.policy import Authenticator, Context, Inviting, Policy, cookies_of, needs_no_credential
 
 LONGEST_ID: Final = 256  # names are kept in counters and written into every record
 SEEN_TOGETHER: Final = 256  # combinations of credential headers; a gateway has a few
@@ -23,12 +24,14 @@ class Authentication(Policy):
     """One credential decides. Two at once are refused, whichever is good: otherwise the one that is checked and the one
     that the upstream believes could differ. Methods that read the same headers read the same credential; of those, the
     first that accepts it vouches, as two issuers of tokens do. `foreign` are the headers in which other routes expect a
-    credential: here they are one too many, and never reach the upstream. A method that needs no credential is asked
-    only where none is presented: a bad one is refused, and never makes its sender anonymous.
+    credential: here they are one too many, and never reach the upstream. `cookies` are those in which any method of the
+    gateway keeps one: browsers send them everywhere, so they are only taken out. A method that needs no credential is
+    asked only where none is presented: a bad one is refused, and never makes its sender anonymous.
     """
 
     methods: Sequence[Authenticator]
     foreign: tuple[str, ...] = ()
+    cookies: frozenset[str] = frozenset()
     _read: tuple[str, ...] = field(init=False, repr=False)
     _credentialed: tuple[Authenticator, ...] = field(init=False, repr=False)
     _anonymous: tuple[Authenticator, ...] = field(init=False, repr=False)
@@ -42,13 +45,20 @@ class Authentication(Policy):
     async def on_request(self, request: Request, context: Context) -> Decision:
         presented = [method for method in self._credentialed if method.presents(request)]
         if not presented and not self._anonymous:
-            return self._unauthorized("no_credentials", "this route needs a credential")
+            return await self._invited(request) or self._unauthorized("no_credentials", "this route needs a credential")
         foreign = bool(self.foreign) and any(header in request.headers for header in self.foreign)
         if not presented and foreign:
             return self._unauthorized("unexpected_credential", "this route does not accept that sort of credential")
         if foreign or (len(presented) > 1 and _read_apart(presented)):
             return self._unauthorized("several_credentials", "send one credential, not several")
         return await self._asked(presented or self._anonymous, request)
+
+    async def _invited(self, request: Request) -> LocalReply | None:
+        """What a method says to whoever brings nothing: a login sends a browser to where people sign in."""
+        for method in self.methods:
+            if isinstance(method, Inviting) and (invitation := await method.invite(request)):
+                return invitation
+        return None
 
     async def _asked(self, presented: Sequence[Authenticator], request: Request) -> Decision:
         """The first consumer, else the first refusal. Raises where one that refused nothing could not be asked."""
@@ -61,7 +71,7 @@ class Authentication(Policy):
                 unasked.append(error)
                 continue
             if isinstance(answer, Consumer):
-                return Continue(consumer=answer, request=_removal(self._credentials(request)))
+                return Continue(consumer=answer, request=self._removed(request))
             refused.append((method, answer))
         if unasked:  # whoever could not be asked may have known the credential: an outage, and no denial
             raise unasked[0]
@@ -70,6 +80,14 @@ class Authentication(Policy):
 
     def _credentials(self, request: Request) -> tuple[str, ...]:
         return tuple([header for header in self._read if header in request.headers])
+
+    def _removed(self, request: Request) -> HeaderEdits:
+        headers = self._credentials(request)
+        left = without_cookies(request, self.cookies) if self.cookies else None
+        if left is None:
+            return _removal(headers)
+        gone = headers if left else (*headers, COOKIE)
+        return HeaderEdits(((COOKIE, left),) if left else (), gone)
 
     def _unauthorized(self, reason: str, detail: str) -> LocalReply:
         reply = refusal(UNAUTHORIZED, reason, detail)
@@ -91,8 +109,12 @@ def _meant(method: Authenticator, request: Request) -> bool:
 
 
 def _read_apart(presented: Sequence[Authenticator]) -> bool:
-    """Whether two of them read different headers."""
-    return len({tuple(method.credential_headers) for method in presented}) > 1
+    """Whether two of them read in different places."""
+    return len({_where(method) for method in presented}) > 1
+
+
+def _where(method: Authenticator) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return tuple(method.credential_headers), cookies_of(method)
 
 
 @functools.lru_cache(SEEN_TOGETHER)

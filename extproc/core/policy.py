@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from extproc.core.decision import CONTINUE, Decision, LocalReply
 from extproc.core.message import Consumer, Request, Response
@@ -83,6 +83,19 @@ def needs_no_credential(method: Authenticator) -> bool:
     """Whether it vouches for whoever brings no credential at all. Such a method says `anonymous = True` of itself; one
     that says nothing, as most do, is only asked about credentials that it reads."""
     return getattr(method, "anonymous", False) is True
+
+
+@runtime_checkable
+class Inviting(Protocol):
+    """An authenticator that has something better to say than 401 to whoever brings no credential at all."""
+
+    async def invite(self, request: Request) -> LocalReply | None:
+        """What to answer; None where it has nothing to say to this one."""
+
+
+def cookies_of(method: Authenticator) -> tuple[str, ...]:
+    """The cookies that carry a method's credential, for one that has any: `credential_cookies`."""
+    return tuple(getattr(method, "credential_cookies", ()))
 
 
 class AuthenticatorKind(Protocol):

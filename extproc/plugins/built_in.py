@@ -16,6 +16,7 @@ from extproc.policies.hmac import HmacKind
 from extproc.policies.introspection import IntrospectionKind
 from extproc.policies.jwt import JwtKind
 from extproc.policies.limit import LimitPolicy
+from extproc.policies.login import LoginKind
 from extproc.policies.transform import Transform
 
 # Kinds that an operator names with `use:`.
@@ -25,5 +26,8 @@ ROUTE_KEYS: Final[Mapping[str, type[PolicyKind]]] = MappingProxyType(
     {Authorize.name: Authorize, LimitPolicy.name: LimitPolicy, Choose.name: Choose}
 )
 AUTHENTICATORS: Final[Mapping[str, type[AuthenticatorKind]]] = MappingProxyType(
-    {kind.name: kind for kind in (JwtKind, IntrospectionKind, ApiKeyKind, BasicKind, HmacKind, AnonymousKind)}
+    {
+        kind.name: kind
+        for kind in (JwtKind, IntrospectionKind, ApiKeyKind, BasicKind, HmacKind, LoginKind, AnonymousKind)
+    }
 )

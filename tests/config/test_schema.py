@@ -45,6 +45,7 @@ BEYOND = {
     *("jwt-with-both-sorts-of-algorithms", "jwt-with-jwks-and-a-secret", "jwt-with-one-secret-for-two-algorithms"),
     "jwt-with-secrets-from-a-url",
     *("duration-of-millennia", "jwks-name-too-long", "limit-by-tier-without-tiers", "limit-per-consumer-for-nobody"),
+    *("login-that-nobody-comes-back-to", "login-with-a-short-secret"),
     *("match-on-a-credential", "match-on-the-default-credential", "missing-jwks-file", "model-that-sticks-to-nobody"),
     *("open-route-chosen-by-a-header", "open-route-chosen-by-a-parameter"),
     *("redirect-to-an-impossible-port", "shared-admin-address", "shared-default-admin-address"),

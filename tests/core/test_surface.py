@@ -55,7 +55,7 @@ def test_settings_bring_pydantic_when_they_are_asked_for() -> None:
     assert "pydantic" in modules_after("from extproc import Settings")
 
 
-BUILT_IN = sorted(Path(extproc.__file__).parent.joinpath("policies").glob("*[a-z].py"))
+BUILT_IN = sorted(Path(extproc.__file__).parent.joinpath("policies").rglob("*[a-z].py"))
 
 
 @pytest.mark.parametrize("file", BUILT_IN, ids=lambda file: file.stem)
