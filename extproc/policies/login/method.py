@@ -33,8 +33,8 @@ from extproc import (
     cookie_of,
     refusal,
 )
-from extproc.policies._claims import groups_in, scopes_in
 
+from .._claims import groups_in, scopes_in
 from .provider import Provider
 from .sealing import Sealer
 from .settings import LoginSettings

@@ -21,8 +21,8 @@ from extproc import (
     Url,
     loads_strictly,
 )
-from extproc.policies._claims import check_audience, check_times, read_claims
 
+from .._claims import check_audience, check_times, read_claims
 from .settings import LoginSettings
 
 DISCOVERY: Final = "/.well-known/openid-configuration"
