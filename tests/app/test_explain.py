@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import jwt
 import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 
 from extproc.app.explain import explain
 from extproc.app.explanation import Explanation
@@ -140,3 +146,44 @@ async def test_what_envoy_answers_by_itself_is_told(
     explanation = await asked(file, path, headers, method)
     assert (explanation.status, explanation.decision) == (status, decision)
     assert explanation.upstream is None
+
+
+class Publisher:
+    """An issuer on loopback, and what it was asked for."""
+
+    def __init__(self) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.asked: list[str] = []
+        self.url = ""
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(request.path)
+        if request.path == "/keys":
+            return web.json_response({"keys": [json.loads(ECAlgorithm.to_jwk(self.key.public_key()))]})
+        return web.json_response({"issuer": self.url, "jwks_uri": f"{self.url}/keys"})
+
+    def bearer(self) -> str:
+        exp = int(time.clock_gettime(time.CLOCK_REALTIME)) + 600
+        return "Bearer " + jwt.encode({"iss": self.url, "aud": "shop", "sub": "acme", "exp": exp}, self.key, "ES256")
+
+
+async def test_an_issuer_is_asked_for_its_keys_when_a_token_of_its_own_is_shown_and_not_before(file: Path) -> None:
+    publisher = Publisher()
+    app = web.Application()
+    app.router.add_get("/{path:.*}", publisher.answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    publisher.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    method = f"{{partners: {{jwt: {{issuer: '{publisher.url}', audiences: [shop]}}}}}}"
+    file.write_text(GATEWAY.replace("{partners: {api_key: {}}}", method).replace("limits: [tier]", "limits: []"))
+    try:
+        refused = await asked(file, "/model", {"authorization": "Bearer a.b.c"})
+        assert (refused.reason, publisher.asked) == ("malformed_token", [])
+        allowed = await asked(file, "/model", {"authorization": publisher.bearer()})
+        assert (allowed.decision, allowed.consumer) == ("allow", "acme (no tier) by partners")
+        assert publisher.asked == ["/.well-known/openid-configuration", "/keys"]
+    finally:
+        await runner.cleanup()
+    unasked = await asked(file, "/model", {"authorization": publisher.bearer()})
+    assert (unasked.status, unasked.reason) == (503, "provider_unavailable")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,36 @@ def test_every_other_file_that_cannot_be_used_is_told_at_the_place_that_names_it
         ["gateway.yaml:14:20", "sidecar.stores.keys"],
     ]
     assert "hunter2" not in ended.errors
+
+
+@pytest.mark.parametrize(
+    ("written_behind", "sentence"),
+    [
+        ("issuer: https://id.example.com, audiences: [b], secret: short", "a secret for HS256 has at least 32 bytes"),
+        ("issuer: company, audiences: [b]", "the issuer would be asked where its keys are, and is not a URL to ask"),
+        ("issuer: 'https://id.example.com?a=b', audiences: [b]", "its URL has a query"),
+    ],
+)
+def test_keys_that_cannot_be_used_are_told_at_the_method_that_names_them(
+    tmp_path: Path, written_behind: str, sentence: str
+) -> None:
+    method = f"{{partners: {{api_key: {{}}}}, company: {{jwt: {{{written_behind}}}}}}}"
+    written(tmp_path, GOOD.replace("{partners: {api_key: {}}}", method))
+    ended = extproc("check", "gateway.yaml", folder=tmp_path)
+    assert ended.code == 1
+    assert ended.said[0].startswith("gateway.yaml:4:53: authentication.company.jwt: ")
+    assert sentence in ended.said[0]
+
+
+def test_an_issuer_is_not_asked(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        issuer = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        method = f"{{partners: {{api_key: {{}}}}, company: {{jwt: {{issuer: '{issuer}', audiences: [b]}}}}}}"
+        written(tmp_path, GOOD.replace("{partners: {api_key: {}}}", method))
+        assert extproc("check", "gateway.yaml", folder=tmp_path).code == 0
+        listening.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
 
 
 def test_the_environment_is_read(tmp_path: Path) -> None:
