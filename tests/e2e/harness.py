@@ -139,7 +139,8 @@ class RunningGateway(Gateway):
             )  # fmt: skip
         try:
             eventually(self._is_ready, "the gateway is ready")
-            assert fetch(f"http://127.0.0.1:{self.ports['SIDECAR_ADMIN']}/readyz")
+            # An issuer's keys may still be on their way.
+            eventually(lambda: fetch(f"http://127.0.0.1:{self.ports['SIDECAR_ADMIN']}/readyz"), "the sidecar is ready")
         except BaseException:
             self._end()
             raise
