@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         HeaderName,
         LimitRate,
         Name,
+        QueryName,
         Secret,
         Settings,
         Size,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         Ports,
         VerificationKey,
     )
+    from extproc.core.query import Parameter, parameters_called
     from extproc.core.rate_limit import rate_limit_headers, rate_limited
     from extproc.core.specs import ChooseSpec, LimitSpec, Version
     from extproc.core.strict_json import loads_strictly
@@ -56,6 +58,7 @@ HOMES = {
         "HeaderName",
         "LimitRate",
         "Name",
+        "QueryName",
         "Secret",
         "Settings",
         "Size",
@@ -82,6 +85,7 @@ HOMES = {
         "Ports",
         "VerificationKey",
     ),
+    "extproc.core.query": ("Parameter", "parameters_called"),
     "extproc.core.rate_limit": ("rate_limit_headers", "rate_limited"),
     "extproc.core.specs": ("ChooseSpec", "LimitSpec", "Version"),
     "extproc.core.strict_json": ("loads_strictly",),
@@ -94,9 +98,10 @@ __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
     "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision",
     "Duration", "EditableHeader", "Expression", "Fetch", "File", "HeaderEdits", "HeaderName", "Headers", "Hit",
     "InvalidMutation", "KeySet", "KeyStore", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name",
-    "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "Request", "Response", "Secret", "Settings", "Size",
-    "StoreUnavailable", "Url", "VerificationKey", "Version", "address_subject", "choose", "digest", "is_well_formed",
-    "loads_strictly", "rate_limit_headers", "rate_limited", "refusal", "variables",
+    "Parameter", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "QueryName", "Request", "Response", "Secret",
+    "Settings", "Size", "StoreUnavailable", "Url", "VerificationKey", "Version", "address_subject", "choose", "digest",
+    "is_well_formed", "loads_strictly", "parameters_called", "rate_limit_headers", "rate_limited", "refusal",
+    "variables",
 ]  # fmt: skip
 
 

@@ -95,10 +95,15 @@ def _unshown_credentials(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
         for method in _mapping(raw.get("authentication")).values()
         if "api_key" in _mapping(method)
     }
-    for name in _mapping(_mapping(route.get("match")).get("headers")):
-        if name in headers:
-            where = (*path, "match", "headers", name)
-            yield Finding(where, f"{name} carries a credential, which no route may match on")
+    queried = {
+        str(_mapping(method["api_key"])["query"])
+        for method in _mapping(raw.get("authentication")).values()
+        if _mapping(_mapping(method).get("api_key")).get("query") is not None
+    }
+    for part, names in (("headers", headers), ("query", queried)):
+        for name in _mapping(_mapping(route.get("match")).get(part)):
+            if name in names:
+                yield Finding((*path, "match", part, name), f"{name} carries a credential, which no route may match on")
 
 
 def _model_upstreams(raw: Raw) -> Iterator[Finding]:

@@ -11,7 +11,8 @@ from typing import Final
 from extproc.core.decision import Continue, Decision, HeaderEdits, LocalReply, refusal
 from extproc.core.errors import CouldNotDecide, PolicyFailed, ProviderUnavailable, StoreUnavailable
 from extproc.core.message import Consumer, Request
-from extproc.core.policy import Authenticator, Context, Policy
+from extproc.core.policy import Authenticator, Context, Policy, credential_query
+from extproc.core.query import parameters_called
 
 LONGEST_ID: Final = 256  # names are kept in counters and written into every record
 SEEN_TOGETHER: Final = 256  # combinations of credential headers; a gateway has a few
@@ -23,22 +24,26 @@ class Authentication(Policy):
     """One credential decides. Two at once are refused, whichever is good: otherwise the one that is checked and the one
     that the upstream believes could differ. Methods that read the same headers read the same credential; of those, the
     first that accepts it vouches, as two issuers of tokens do. `foreign` are the headers in which other routes expect a
-    credential: here they are one too many, and never reach the upstream.
+    credential, `foreign_query` their query parameters: here they are one too many, and never reach the upstream.
     """
 
     methods: Sequence[Authenticator]
     foreign: tuple[str, ...] = ()
+    foreign_query: tuple[str, ...] = ()
     _read: tuple[str, ...] = field(init=False, repr=False)
+    _read_query: tuple[str, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         named = dict.fromkeys(header for method in self.methods for header in method.credential_headers)
         object.__setattr__(self, "_read", tuple(named))
+        queried = dict.fromkeys(name for method in self.methods for name in credential_query(method))
+        object.__setattr__(self, "_read_query", tuple(queried))
 
     async def on_request(self, request: Request, context: Context) -> Decision:
         presented = [method for method in self.methods if method.presents(request)]
         if not presented:
             return self._unauthorized("no_credentials", "this route needs a credential")
-        if _read_apart(presented) or any(header in request.headers for header in self.foreign):
+        if _read_apart(presented, request) or self._brings_foreign(request):
             return self._unauthorized("several_credentials", "send one credential, not several")
         return await self._asked(presented, request)
 
@@ -53,12 +58,19 @@ class Authentication(Policy):
                 unasked.append(error)
                 continue
             if isinstance(answer, Consumer):
-                return Continue(consumer=answer, request=_removal(self._credentials(request)))
+                queried = tuple([name for name in self._read_query if parameters_called(name, request.query)])
+                removed = _removal(self._credentials(request))
+                return Continue(consumer=answer, request=removed, remove_query=queried)
             refused.append(answer)
         if unasked:  # whoever could not be asked may have known the credential: an outage, and no denial
             raise unasked[0]
         first = refused[0]
         return replace(first, headers=first.headers + self._challenges()) if first.status == UNAUTHORIZED else first
+
+    def _brings_foreign(self, request: Request) -> bool:
+        return any(header in request.headers for header in self.foreign) or any(
+            parameters_called(name, request.query) for name in self.foreign_query
+        )
 
     def _credentials(self, request: Request) -> tuple[str, ...]:
         return tuple([header for header in self._read if header in request.headers])
@@ -74,9 +86,16 @@ class Authentication(Policy):
         return (("www-authenticate", ", ".join(challenges)),) if challenges else ()
 
 
-def _read_apart(presented: Sequence[Authenticator]) -> bool:
-    """Whether two of them read different headers."""
-    return len(presented) > 1 and len({tuple(method.credential_headers) for method in presented}) > 1
+def _read_apart(presented: Sequence[Authenticator], request: Request) -> bool:
+    """Whether two of them read different headers or parameters of this request."""
+    return len(presented) > 1 and len({_places(method, request) for method in presented}) > 1
+
+
+def _places(method: Authenticator, request: Request) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return (
+        tuple([header for header in method.credential_headers if header in request.headers]),
+        tuple([name for name in credential_query(method) if parameters_called(name, request.query)]),
+    )
 
 
 @functools.lru_cache(SEEN_TOGETHER)

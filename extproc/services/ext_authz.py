@@ -142,6 +142,7 @@ def allow(decision: Continue, outcome: Outcome, request: Request, stamp: dict[st
     ok = answer.ok_response
     ok.SetInParent()  # also where nothing is to be edited
     ok.headers_to_remove.extend(removed)
+    ok.query_parameters_to_remove.extend(decision.remove_query)
     add_fields(ok.headers, (*decision.request.set, *granted))
     add_fields(ok.response_headers_to_add, decision.response.set)
     _add_metadata(answer.dynamic_metadata, outcome, stamp)

@@ -12,7 +12,7 @@ from extproc.core.api_key import digest, spell
 from extproc.core.errors import StoreUnavailable
 from extproc.core.headers import Headers
 from extproc.core.message import Consumer, Request
-from extproc.core.policy import Authenticator
+from extproc.core.policy import Authenticator, credential_query
 from extproc.policies.api_key import ApiKeyKind, ApiKeySettings
 from extproc.testing import fake_ports
 from tests.policies.asking import asking, refused
@@ -93,7 +93,46 @@ async def test_a_store_that_does_not_answer_is_not_an_unknown_key() -> None:
         await partners.authenticate(asking({"x-api-key": KEY}))
 
 
-@pytest.mark.parametrize("settings", [{"header": "X-Api-Key"}, {"header": ""}, {"header": "a b"}, {"query": "key"}])
+IN_QUERY: Final = (f"apikey={KEY}", f"page=2&apikey={KEY}&sort=up", f"apikey={KEY.replace('_', '%5F')}")
+
+
+@pytest.mark.parametrize("query", IN_QUERY)
+async def test_a_key_may_come_in_the_query_where_the_operator_says_so(query: str) -> None:
+    request = asking(query=query)
+    partners = method(query="apikey")
+    assert partners.presents(request)
+    assert await partners.authenticate(request) == ACME
+    assert not method().presents(request)
+    assert partners.challenge == 'ApiKey header="x-api-key", query="apikey"'
+    assert credential_query(partners) == ("apikey",)
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ({"x-api-key": KEY}, f"apikey={KEY}"), ({"x-api-key": KEY}, "apikey="), ({"x-api-key": KEY}, "apikey"),
+        ({"x-api-key": KEY}, f"a%70ikey={OTHER}"), ({}, f"apikey={KEY}&apikey={KEY}"), ({}, f"apikey={KEY}&apikey="),
+        ({}, f"apikey={KEY}&%61pikey={OTHER}"), ({}, f"apikey={KEY},{OTHER}"), ({}, f"apikey={KEY}%2C{OTHER}"),
+    ],
+)  # fmt: skip
+async def test_a_key_in_the_header_and_one_in_the_query_or_two_of_either_are_several(
+    headers: dict[str, str], query: str
+) -> None:
+    answer = await method(query="apikey").authenticate(asking(headers, query=query))
+    assert refused(answer) == (401, "several_credentials")
+
+
+async def test_a_parameter_whose_name_is_spelt_so_that_envoy_would_leave_it_there_is_no_key() -> None:
+    request = asking(query=f"api%6bey={KEY}")
+    partners = method(query="apikey")
+    assert partners.presents(request)
+    assert refused(await partners.authenticate(request)) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"header": "X-Api-Key"}, {"header": ""}, {"header": "a b"}, {"query": ""}, {"query": "a b"}, {"query": "a&b"}],
+)
 def test_settings_that_could_never_match_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         ApiKeySettings.model_validate(settings)

@@ -140,3 +140,13 @@ async def test_an_allow_is_recorded_with_who_asked_what(serve: Serve) -> None:
     assert (record.host, record.path, record.address) == ("shop.example", "/orders/7", "192.0.2.7")
     assert (record.consumer, record.tier, record.status, record.detail) == ("alice", "premium", 0, "")
     assert [name for name, _ in record.steps] == ["authenticate", "policy-0"]
+
+
+async def test_a_key_in_the_query_is_removed_before_the_upstream_and_no_other_query_is_touched(serve: Serve) -> None:
+    queried = ApiKey("links", "x-api-key", FakeKeys({KEY: ALICE}), "key")
+    rig = await serve(gateway(chain(methods=[queried])))
+    answer = await rig.check(check_request(path=f"/orders?b=2&key={KEY}"))
+    assert list(answer.ok_response.query_parameters_to_remove) == ["key"]
+    assert KEY not in str(rig.recorder.records)
+    plain = await rig.check(check_request(CREDENTIAL, path="/orders?b=2"))
+    assert list(plain.ok_response.query_parameters_to_remove) == []
