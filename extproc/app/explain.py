@@ -37,7 +37,7 @@ async def explain(project: Project, request: Request) -> Explanation:
         InvalidConfig: what the file names cannot be used.
     """
     built = build_gateway(project)
-    async with built.fetch:
+    async with built.in_use():
         return await _explain(project, request, built)
 
 

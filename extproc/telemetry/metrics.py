@@ -88,6 +88,10 @@ class Metrics:
             child = self._operations[store, result] = self._families.store_operations.labels(store, result)
         child.inc()
 
+    def happened(self, event: str) -> None:
+        """An event of the sidecar's own; their names are in code, never a request's."""
+        self._families.events.labels(event).inc()
+
     def loop_lagged(self, seconds: float) -> None:
         self._families.loop_lag.observe(seconds)
 
