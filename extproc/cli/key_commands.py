@@ -47,11 +47,9 @@ def create(
 ) -> None:
     """Make a key, and print it: this once, for only its digest is kept."""
     with reported(output):
-        from extproc.cli.keys import create_key, split, where  # noqa: PLC0415
+        from extproc.cli.keys import create_key, key_wish, split, where  # noqa: PLC0415
 
-        wish = {
-            "consumer": consumer, "tier": tier, "scopes": split(scopes), "groups": split(groups), "expires": expires,
-        }  # fmt: skip
+        wish = key_wish(consumer, tier, split(scopes), split(groups), expires)
         create_key(where(file, store, admin, token), wish, as_json=output is Output.JSON)
 
 
@@ -83,9 +81,9 @@ def rotate(
 ) -> None:
     """Make a new key for the same consumer, and print it: this once. The old one goes on for a while."""
     with reported(output):
-        from extproc.cli.keys import rotate_key, where  # noqa: PLC0415
+        from extproc.cli.keys import rotate_key, rotation_wish, where  # noqa: PLC0415
 
-        wish = {"overlap": overlap, "expires": expires}
+        wish = rotation_wish(overlap, expires)
         rotate_key(where(file, store, admin, token), key, wish, as_json=output is Output.JSON)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,7 @@ from extproc.stores.key_keeper import KeyWish, RotationWish, parse_expiry, parse
 
 ADMIN: Final = "EXTPROC_ADMIN"
 GATEWAY: Final = Path("gateway.yaml")
+SHOWN: Final = "whoever lists processes reads arguments: name a gateway file that takes the URL from the environment"
 COLUMNS: Final = ("id", "consumer", "tier", "scopes", "groups", "created", "replaced by", "expires")
 Keys = StoreKeys | AdminKeys
 Told = Mapping[str, Any]
@@ -42,10 +44,8 @@ def where(file: Path | None, store: str | None, admin: str | None, token: str | 
     if store is not None:
         return StoreKeys(_checked(store))
     if admin is not None or (file is None and environment.get(ADMIN)):
-        try:
+        with _usage():
             return AdminKeys(admin or environment[ADMIN], token or environment.get(ADMIN_TOKEN, ""))
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
     named = file or GATEWAY
     located = read(named).plan.sidecar.keys
     if located is None:
@@ -54,15 +54,12 @@ def where(file: Path | None, store: str | None, admin: str | None, token: str | 
 
 
 def _checked(store: str) -> str:
-    try:
+    with _usage():
         if is_redis_url(store):
             if names_password(check_redis_url(store)):
-                said = "whoever lists processes reads arguments: name a gateway file, with the URL in the environment"
-                raise ValueError(said)
+                raise ValueError(SHOWN)
         elif not store.startswith("file:") or store == "file:":
             raise ValueError("write file:NAME or the URL of a Redis")
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--store") from None
     return located_keys(store, GATEWAY)
 
 
@@ -70,13 +67,29 @@ def split(values: Sequence[str] | None) -> list[str]:
     return [part.strip() for value in values or () for part in value.split(",") if part.strip()]
 
 
-def create_key(keys: Keys, values: Told, *, as_json: bool) -> None:
-    wish = _wish(KeyWish, values)
+def key_wish(consumer: str, tier: str | None, scopes: list[str], groups: list[str], expires: str | None) -> KeyWish:
+    """Checked here as well where a sidecar is asked: what was typed wrongly is wrong usage. Raises BadParameter."""
+    with _usage():
+        values = {"consumer": consumer, "tier": tier, "scopes": scopes, "groups": groups, "expires": expires}
+        wish = read_wish(KeyWish, values)
+        _check_end(wish.expires)
+        return wish
+
+
+def rotation_wish(overlap: str, expires: str | None) -> RotationWish:
+    """Raises BadParameter."""
+    with _usage():
+        wish = read_wish(RotationWish, {"overlap": overlap, "expires": expires})
+        parse_overlap(wish.overlap)
+        _check_end(wish.expires)
+        return wish
+
+
+def create_key(keys: Keys, wish: KeyWish, *, as_json: bool) -> None:
     _print_new(keys.create(wish), as_json=as_json)
 
 
-def rotate_key(keys: Keys, key: str, values: Told, *, as_json: bool) -> None:
-    wish = _wish(RotationWish, values)
+def rotate_key(keys: Keys, key: str, wish: RotationWish, *, as_json: bool) -> None:
     _print_new(keys.rotate(key, wish), as_json=as_json)
 
 
@@ -125,14 +138,14 @@ def _end(expires: str | None, now: datetime) -> str:
     return f"{expires} (ended)" if datetime.fromisoformat(expires) <= now else expires
 
 
-def _wish(kind: Any, values: Told) -> Any:
-    """Checked here as well where a sidecar is asked: what was typed wrongly is wrong usage."""
+def _check_end(expires: str | None) -> None:
+    if expires is not None:
+        parse_expiry(expires, datetime.fromtimestamp(SystemClock().now(), UTC))
+
+
+@contextlib.contextmanager
+def _usage() -> Iterator[None]:
     try:
-        wish = read_wish(kind, values)
-        if wish.expires is not None:
-            parse_expiry(wish.expires, datetime.fromtimestamp(SystemClock().now(), UTC))
-        if isinstance(wish, RotationWish):
-            parse_overlap(wish.overlap)
+        yield
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    return wish

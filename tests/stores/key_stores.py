@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -29,9 +30,18 @@ class FakeEvents:
     """Keeps what happened, in order."""
 
     told: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    more: asyncio.Event = field(default_factory=asyncio.Event)
 
     def event(self, name: str, **fields: object) -> None:
         self.told.append((name, fields))
+        self.more.set()
+
+    async def heard(self, name: str) -> None:
+        """Until it has happened."""
+        async with asyncio.timeout(10):
+            while name not in self.names:
+                self.more.clear()
+                await self.more.wait()
 
     @property
     def names(self) -> list[str]:
