@@ -87,6 +87,20 @@ async def test_the_store_sees_digests_only_and_no_key_that_is_misspelt() -> None
     assert store.asked == [digest(OTHER)]
 
 
+async def test_the_store_is_asked_for_a_digest_so_that_no_time_tells_how_much_of_a_key_is_right() -> None:
+    """Keys that differ at their end only have digests that have nothing to do with each other, so whatever the store
+    compares says nothing about the key: by construction, and nothing that a clock would have to show.
+    """
+    store = Noting()
+    partners = ApiKeyKind.build("partners", ApiKeySettings(), replace(fake_ports(), keys=store))
+    near = [spell(b"\x01" * 19 + bytes([last])) for last in range(64)]
+    for key in near:
+        await partners.authenticate(asking({"x-api-key": key}))
+    assert [len(asked) for asked in store.asked] == [64] * 64
+    assert len({key[:24] for key in near}) == 1, "these keys begin alike"
+    assert len({asked[:8] for asked in store.asked}) == 64, "and their digests do not"
+
+
 async def test_a_store_that_does_not_answer_is_not_an_unknown_key() -> None:
     partners = ApiKeyKind.build("partners", ApiKeySettings(), replace(fake_ports(), keys=Down()))
     with pytest.raises(StoreUnavailable):
