@@ -34,8 +34,10 @@ from extproc.services.ext_authz import ExtAuthz
 from extproc.services.ext_proc import ExtProc
 from extproc.services.ratelimit import RateLimit
 from extproc.services.server import Server, SocketInUse, is_live
+from extproc.stores.file_keys import KEYS_UNREADABLE
 from extproc.stores.key_keeper import KeyKeeper
 from extproc.stores.memory import MemoryCounters
+from extproc.stores.redis_connection import STORE_LOST
 from extproc.telemetry import JsonRecorder, Metrics
 
 ADMIN_TOKEN: Final = "EXTPROC_ADMIN_TOKEN"  # noqa: S105 - the variable's name
@@ -58,6 +60,7 @@ class Sidecar:
         self._log = BackgroundLog(sys.stdout, harmless(metrics.line_dropped))
         self._recorder = JsonRecorder(clock, self._log.put)
         self._events = ToldAndCounted(self._recorder, harmless(metrics.happened))
+        metrics.may_happen(KEYS_UNREADABLE, STORE_LOST)
         memory = MemoryCounters(clock)
         metrics.watch_store(MEMORY, memory.__len__, memory.capacity)
         self._operations = Gathered[str](harmless(partial(metrics.store_operated, MEMORY)))

@@ -83,8 +83,8 @@ class RedisConnection:
     async def _probe(self) -> None:
         try:
             await self._in_time(_ping)
-        except StoreUnavailable as error:
-            self._now(lost=True, error=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the sidecar: others need no Redis
+            self._now(lost=True, error=type(error).__name__ if not isinstance(error, StoreUnavailable) else str(error))
         else:
             self._reached = True
             self._now(lost=False)

@@ -88,6 +88,11 @@ class Metrics:
             child = self._operations[store, result] = self._families.store_operations.labels(store, result)
         child.inc()
 
+    def may_happen(self, *events: str) -> None:
+        """From the start, so that the first time is an increase and no new series."""
+        for event in events:
+            self._families.events.labels(event)
+
     def happened(self, event: str) -> None:
         """An event of the sidecar's own; their names are in code, never a request's."""
         self._families.events.labels(event).inc()

@@ -90,7 +90,11 @@ async def measured(found: Sequence[Case], rounds: int = ROUNDS, calls: int = CAL
             ours, least = taken[case.name]
             least[number] = await _each(case.least, calls)
             ours[number] = await _each(case.check, calls)
-    return [Row(case.name, *map(median, taken[case.name]), case.bound) for case in found]
+    return [_row(case, *taken[case.name]) for case in found]
+
+
+def _row(case: Case, ours: list[float], least: list[float]) -> Row:
+    return Row(case.name, median(ours), median(least), case.bound)
 
 
 async def _each(check: Check, calls: int) -> float:
