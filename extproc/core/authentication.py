@@ -23,11 +23,13 @@ class Authentication(Policy):
     """One credential decides. Two at once are refused, whichever is good: otherwise the one that is checked and the one
     that the upstream believes could differ. Methods that read the same headers read the same credential; of those, the
     first that accepts it vouches, as two issuers of tokens do. `foreign` are the headers in which other routes expect a
-    credential: here they are one too many, and never reach the upstream.
+    credential: here they are one too many, and never reach the upstream. Where the route `forwards` them, those that
+    it reads stay on the request.
     """
 
     methods: Sequence[Authenticator]
     foreign: tuple[str, ...] = ()
+    forwards: bool = False
     _read: tuple[str, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +63,7 @@ class Authentication(Policy):
         return replace(first, headers=first.headers + self._challenges()) if first.status == UNAUTHORIZED else first
 
     def _credentials(self, request: Request) -> tuple[str, ...]:
-        return tuple([header for header in self._read if header in request.headers])
+        return () if self.forwards else tuple([header for header in self._read if header in request.headers])
 
     def _unauthorized(self, reason: str, detail: str) -> LocalReply:
         reply = refusal(UNAUTHORIZED, reason, detail)

@@ -26,6 +26,8 @@ CLUSTER_HEADER: Final = "x-extproc-cluster"  # read by `cluster_header` routes, 
 CONSUMER_ID: Final = "x-consumer-id"
 CONSUMER_TIER: Final = "x-consumer-tier"
 CONSUMER_SCOPES: Final = "x-consumer-scopes"
+CONSUMER_GROUPS: Final = "x-consumer-groups"
+CONSUMER_TOKEN: Final = "x-consumer-token"  # noqa: S105 - the header's name
 MODEL_VERSION: Final = "x-model-version"
 REQUEST_ID: Final = "x-request-id"
 
@@ -43,6 +45,7 @@ DECIDED_REVISION: Final = "revision"
 DECIDED_CONSUMER: Final = "consumer"
 DECIDED_TIER: Final = "tier"
 DECIDED_SCOPES: Final = "scopes"
+DECIDED_GROUPS: Final = "groups"
 DECIDED_REASON: Final = "reason"
 DECIDED_VERSION: Final = "version"
 # Those that Envoy's access log shows; the route it knows by itself.

@@ -14,12 +14,14 @@ from extproc.core.chain import reached
 from extproc.core.decision import Continue, LocalReply
 from extproc.core.errors import CouldNotDecide, InvalidMutation
 from extproc.core.gateway import Gateway
+from extproc.core.handover import NOTHING_MORE, Handover
 from extproc.core.headers import Headers
-from extproc.core.identity import forged_headers, owned_headers
+from extproc.core.identity import spell_groups
 from extproc.core.message import Request
 from extproc.core.names import (
     CALL_ADDRESS,
     DECIDED_CONSUMER,
+    DECIDED_GROUPS,
     DECIDED_REASON,
     DECIDED_REVISION,
     DECIDED_ROUTE,
@@ -59,23 +61,24 @@ class ExtAuthz:
         route = call.attributes.context_extensions.get(ROUTE, "")
         revision = call.attributes.context_extensions.get(REVISION, "")
         try:
-            outcome, detail = await self._decide(request, route, revision)
+            outcome, handover, detail = await self._decide(request, route, revision)
         except asyncio.CancelledError as cancelled:
             # Envoy's deadline passed, or its client went away; what the policies have done by then is still recorded.
             gone = failure(CouldNotDecide("the call was cancelled"), reached(cancelled))
             self._record(route, request, gone.outcome, started, gone.detail)
             raise
-        answer, outcome, detail = _encode(outcome, detail, request, _stamp(route, revision))
+        answer, outcome, detail = _encode(outcome, handover, detail, request, _stamp(route, revision))
         self._record(route, request, outcome, started, detail)
         return answer
 
-    async def _decide(self, request: Request, route: str, revision: str) -> tuple[Outcome, str]:
+    async def _decide(self, request: Request, route: str, revision: str) -> tuple[Outcome, Handover, str]:
         """Every way out of here but the chain's own is a refusal."""
         try:
-            return await decided(self._gateway().route(route, revision).chain.on_request(request)), ""
+            served = self._gateway().route(route, revision)
+            return await decided(served.chain.on_request(request)), served.handover, ""
         except Exception as error:  # noqa: BLE001 - whatever it is, no decision was reached, and that denies
             failed = failure(error)
-            return failed.outcome, failed.detail
+            return failed.outcome, NOTHING_MORE, failed.detail
 
     def _record(self, route: str, request: Request, outcome: Outcome, started: int, detail: str) -> None:
         took = self._clock.monotonic() - started
@@ -116,12 +119,12 @@ def _plain_headers(headers: dict[str, str]) -> Headers:
 
 
 def _encode(
-    outcome: Outcome, detail: str, request: Request, stamp: dict[str, str]
+    outcome: Outcome, handover: Handover, detail: str, request: Request, stamp: dict[str, str]
 ) -> tuple[CheckResponse, Outcome, str]:
     """The answer, and what it really says: an edit that cannot be sent turns an allow into a refusal."""
     try:
         if isinstance(outcome.decision, Continue):
-            return allow(outcome.decision, outcome, request, stamp), outcome, detail
+            return allow(outcome.decision, outcome, handover, request, stamp), outcome, detail
         return deny(outcome.decision, outcome, stamp), outcome, detail
     except Exception as error:  # noqa: BLE001 - text that is no Unicode, a value of the wrong type: all of it refuses
         failed = failure(error, outcome)
@@ -133,16 +136,17 @@ def _stamp(route: str, revision: str) -> dict[str, str]:
     return {DECIDED_ROUTE: route, DECIDED_REVISION: revision}
 
 
-def allow(decision: Continue, outcome: Outcome, request: Request, stamp: dict[str, str]) -> CheckResponse:
+def allow(
+    decision: Continue, outcome: Outcome, handover: Handover, request: Request, stamp: dict[str, str]
+) -> CheckResponse:
     """The only place where a request is let through."""
-    granted = owned_headers(outcome.consumer, decision.upstream)
-    removed = (*decision.request.remove, *forged_headers(request.headers, granted))
+    handed = handover.hand(decision, outcome.consumer, request.headers)
     answer = CheckResponse()
     answer.status.code = OK
     ok = answer.ok_response
     ok.SetInParent()  # also where nothing is to be edited
-    ok.headers_to_remove.extend(removed)
-    add_fields(ok.headers, (*decision.request.set, *granted))
+    ok.headers_to_remove.extend(handed.remove)
+    add_fields(ok.headers, handed.set)
     add_fields(ok.response_headers_to_add, decision.response.set)
     _add_metadata(answer.dynamic_metadata, outcome, stamp)
     return answer
@@ -170,6 +174,7 @@ def _add_metadata(metadata: Struct, outcome: Outcome, stamp: dict[str, str]) -> 
         DECIDED_CONSUMER: consumer.id if consumer else "",
         DECIDED_TIER: (consumer.tier or "") if consumer else "",
         DECIDED_SCOPES: " ".join(consumer.scopes) if consumer else "",
+        DECIDED_GROUPS: spell_groups(consumer.groups) if consumer else "",
         DECIDED_VERSION: outcome.facts.get("version", ""),
     }
     fields = metadata.fields

@@ -18,11 +18,13 @@ from extproc.core.exchange import (
     ResponseBody,
     ResponseHeaders,
 )
+from extproc.core.identity import read_groups
 from extproc.core.message import Consumer, Request, Response
 from extproc.core.names import (
     ADDRESS_ATTRIBUTE,
     ANSWER_ATTRIBUTE,
     DECIDED_CONSUMER,
+    DECIDED_GROUPS,
     DECIDED_REVISION,
     DECIDED_ROUTE,
     DECIDED_SCOPES,
@@ -84,11 +86,8 @@ def decode_decision(message: ProcessingRequest) -> tuple[str, str, Consumer | No
     if not name:
         return route, revision, None
     scopes = tuple(scope for scope in decided[DECIDED_SCOPES].string_value.split(" ") if scope)
-    return (
-        route,
-        revision,
-        Consumer(name, tier or None, scopes),
-    )
+    groups = read_groups(decided[DECIDED_GROUPS].string_value)
+    return route, revision, Consumer(name, tier or None, scopes, groups=groups)
 
 
 def decode_request(message: ProcessingRequest) -> Request:
