@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Size,
         Url,
     )
+    from extproc.core.addresses import Network, is_among, parse_address
     from extproc.core.api_key import digest, is_well_formed
     from extproc.core.choice import choose
     from extproc.core.decision import CONTINUE, Continue, Decision, HeaderEdits, LocalReply, refusal
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
         VerificationKey,
     )
     from extproc.core.rate_limit import rate_limit_headers, rate_limited
-    from extproc.core.specs import ChooseSpec, LimitSpec, Version
+    from extproc.core.specs import AccessRule, AuthorizeSpec, ChooseSpec, LimitSpec, Version
     from extproc.core.strict_json import loads_strictly
     from extproc.core.variables import variables
 
@@ -61,6 +62,7 @@ HOMES = {
         "Size",
         "Url",
     ),
+    "extproc.core.addresses": ("Network", "is_among", "parse_address"),
     "extproc.core.api_key": ("digest", "is_well_formed"),
     "extproc.core.choice": ("choose",),
     "extproc.core.decision": ("CONTINUE", "Continue", "Decision", "HeaderEdits", "LocalReply", "refusal"),
@@ -83,20 +85,21 @@ HOMES = {
         "VerificationKey",
     ),
     "extproc.core.rate_limit": ("rate_limit_headers", "rate_limited"),
-    "extproc.core.specs": ("ChooseSpec", "LimitSpec", "Version"),
+    "extproc.core.specs": ("AccessRule", "AuthorizeSpec", "ChooseSpec", "LimitSpec", "Version"),
     "extproc.core.strict_json": ("loads_strictly",),
     "extproc.core.variables": ("variables",),
 }
 _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
-    "Answer", "AnswerCel", "Authenticator", "CONTINUE", "Call", "Charge", "ChooseSpec", "Clock", "Condition",
-    "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision",
-    "Duration", "EditableHeader", "Expression", "Fetch", "File", "HeaderEdits", "HeaderName", "Headers", "Hit",
-    "InvalidMutation", "KeySet", "KeyStore", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name",
-    "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "Request", "Response", "Secret", "Settings", "Size",
-    "StoreUnavailable", "Url", "VerificationKey", "Version", "address_subject", "choose", "digest", "is_well_formed",
-    "loads_strictly", "rate_limit_headers", "rate_limited", "refusal", "variables",
+    "AccessRule", "Answer", "AnswerCel", "Authenticator", "AuthorizeSpec", "CONTINUE", "Call", "Charge", "ChooseSpec",
+    "Clock", "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState",
+    "CounterStore", "Decision", "Duration", "EditableHeader", "Expression", "Fetch", "File", "HeaderEdits",
+    "HeaderName", "Headers", "Hit", "InvalidMutation", "KeySet", "KeyStore", "Limit", "LimitRate", "LimitSpec",
+    "LocalReply", "MODEL_VERSION", "Name", "Network", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable",
+    "Request", "Response", "Secret", "Settings", "Size", "StoreUnavailable", "Url", "VerificationKey", "Version",
+    "address_subject", "choose", "digest", "is_among", "is_well_formed", "loads_strictly", "parse_address",
+    "rate_limit_headers", "rate_limited", "refusal", "variables",
 ]  # fmt: skip
 
 

@@ -1,18 +1,21 @@
-"""Routes of the admin address. Health and metrics are for anybody who reaches it, everything else for the bearer of the
-admin token: a scraper has none, and metrics name no consumer."""
+"""Routes of the admin address. Health, metrics and public keys are for anybody who reaches it, everything else for the
+bearer of the admin token: a scraper has none, metrics name no consumer, and a public key is no secret."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+JWKS: Final = "/.well-known/jwks.json"
+# A new key is published before it signs: within this time every upstream knows it.
+JWKS_AGE: Final = "public, max-age=300"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -23,6 +26,9 @@ class Facts(Protocol):
 
     def plan(self) -> dict[str, object]: ...
 
+    def published_keys(self) -> dict[str, object] | None:
+        """The JWKS with which upstreams verify our tokens; None where nothing is signed."""
+
     def settle(self) -> None:
         """Called before `metrics`, and not in its thread: what was measured until now is to be in it."""
 
@@ -31,7 +37,7 @@ class Facts(Protocol):
 
 
 def application(facts: Facts, token: str | None) -> Starlette:
-    """Without a token, nothing but health and metrics is answered."""
+    """Without a token, nothing but health, metrics and public keys is answered."""
     scraping = asyncio.Lock()
 
     async def healthz(request: Request) -> Response:
@@ -43,6 +49,12 @@ def application(facts: Facts, token: str | None) -> Starlette:
 
     async def plan(request: Request) -> Response:
         return JSONResponse(facts.plan())
+
+    async def jwks(request: Request) -> Response:
+        keys = facts.published_keys()
+        if keys is None:
+            return JSONResponse({"reason": "nothing_is_signed"}, 404)
+        return JSONResponse(keys, headers={"cache-control": JWKS_AGE}, media_type="application/jwk-set+json")
 
     async def metrics(request: Request) -> Response:
         accept = ", ".join(request.headers.getlist("accept"))
@@ -57,6 +69,7 @@ def application(facts: Facts, token: str | None) -> Starlette:
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
+            Route(JWKS, jwks),
             Route("/plan", _for_bearer(token, plan)),
         ]
     )

@@ -12,7 +12,7 @@ from extproc.app.clock import SystemClock
 from extproc.config.expressions import compile_expression
 from extproc.config.load import Loaded, load
 from extproc.core.gateway import Gateway
-from extproc.core.ports import CounterStore, KeyStore, Ports
+from extproc.core.ports import Clock, CounterStore, KeyStore, Ports
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.fetch import HttpFetch
 from extproc.plan.compile import compile_plan
@@ -21,6 +21,7 @@ from extproc.plugins.registry import Registry, discover
 from extproc.stores.jwks import FileKeySets
 from extproc.stores.keys import FileKeys, NoKeys
 from extproc.stores.memory import MemoryCounters
+from extproc.stores.signing import Signer, read_keys
 
 SOCKETS: Final = "EXTPROC_SOCKETS"  # `extproc up` gives sidecar and Envoy a folder of its own, whatever the file says
 
@@ -45,12 +46,13 @@ class Tended(Protocol):
 @dataclass(frozen=True, slots=True)
 class Built:
     """A gateway that can answer, what its policies use, and what must be tended meanwhile. `fetch` is closed at the
-    end."""
+    end; `signer` vouches for consumers, where the file says so."""
 
     gateway: Gateway
     ports: Ports
     fetch: HttpFetch
     tended: tuple[Tended, ...] = ()
+    signer: Signer | None = None
 
     def ready(self) -> bool:
         return all(one.ready() for one in self.tended)
@@ -80,4 +82,17 @@ def build_gateway(project: Project, counters: CounterStore | None = None) -> Bui
     except ValueError as error:
         problems.append(project.loaded.problem(("sidecar", "stores", "keys"), str(error)))
     ports = Ports(clock, counters or MemoryCounters(clock), keys, FileKeySets(), compile_expression, fetch)
-    return Built(assemble(plan, ports, project.registry, project.loaded, problems), ports, fetch)
+    signer = _signer(project, clock, problems)
+    gateway = assemble(plan, ports, project.registry, project.loaded, problems, signer)
+    return Built(gateway, ports, fetch, signer=signer)
+
+
+def _signer(project: Project, clock: Clock, problems: list[Problem]) -> Signer | None:
+    signing = project.plan.sidecar.signing
+    if signing is None:
+        return None
+    try:
+        return Signer(read_keys([Path(key) for key in signing.keys]), signing.issuer, signing.lifetime, clock)
+    except ValueError as error:
+        problems.append(project.loaded.problem(("sidecar", "signing", "keys"), str(error)))
+        return None

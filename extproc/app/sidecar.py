@@ -88,6 +88,9 @@ class Sidecar:
         routes = [{"name": route.name, "calls": route.calls} for route in described.routes]
         return {"revision": described.revision, "routes": routes}
 
+    def published_keys(self) -> dict[str, object] | None:
+        return self._built.signer.published() if self._built.signer else None
+
     def settle(self) -> None:
         self._operations.settle()
         self._decisions.settle()

@@ -22,12 +22,14 @@ TYPES: Final[Mapping[str, str]] = {
     "consumer.tier": "string",
     "consumer.method": "string",
     "consumer.scopes": "list<string>",
+    "consumer.groups": "list<string>",
     "consumer.claims": "map<string, dyn>",
     "response.status": "int",
     "response.headers": "map<string, string>",
     "response.json": "dyn",
 }
 
+OF_CONSUMER: Final = "consumer."
 OF_RESPONSE: Final = "response."
 ANONYMOUS: Final = Consumer(id="")
 
@@ -81,6 +83,7 @@ VALUES: Final[Mapping[str, Callable[[_Variables], object]]] = {
     "consumer.tier": lambda seen: seen.consumer.tier or "",
     "consumer.method": lambda seen: seen.consumer.method,
     "consumer.scopes": lambda seen: list(seen.consumer.scopes),
+    "consumer.groups": lambda seen: list(seen.consumer.groups),
     "consumer.claims": lambda seen: dict(seen.consumer.claims),
     "response.status": lambda seen: seen.response.status if seen.response else 0,
     "response.headers": lambda seen: seen.response.headers.as_dict() if seen.response else {},

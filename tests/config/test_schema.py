@@ -47,6 +47,17 @@ BEYOND = {
     *("shared-listener-address", "socket-folder-too-long", "unset-environment-variable"),
     *("unset-environment-variable-as-a-name", "weight-finer-than-a-hundredth", "weight-that-is-no-number"),
     *("weights-that-are-not-100",),
+    *("condition-about-a-consumer-for-nobody", "match-on-an-upstream-credential", "open-by-a-header-of-the-client"),
+    *("open-by-a-query-parameter-of-the-client", "rule-about-a-consumer-for-nobody", "rule-of-the-defaults-for-nobody"),
+    *("rule-with-a-mapped-network", "rule-with-a-misspelt-variable", "rule-with-an-unknown-tier-in-the-defaults"),
+    *(
+        "rule-with-an-unknown-tier",
+        "rule-with-host-bits-in-a-network",
+        "signed-for-nobody",
+        "signed-without-a-key-in-the-defaults",
+    ),
+    *("signed-without-a-key", "signing-for-a-fraction", "signing-for-an-hour", "upstream-credential-of-nothing"),
+    *("upstream-credential-with-a-line-end",),
 }
 # ... and what is not YAML as we read it.
 NOT_READ = {
