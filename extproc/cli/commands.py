@@ -55,18 +55,25 @@ def check(file: File, output: OutputOption = Output.TEXT) -> None:
 
 
 @app.command()
-def render(file: File, output: OutputOption = Output.TEXT) -> None:
-    """Print the Envoy bootstrap of a gateway file, as YAML or as JSON."""
+def render(
+    file: File,
+    into: Annotated[
+        Path | None,
+        typer.Option(help="Write bootstrap.yaml there, and beside it what names the certificates.", metavar="DIR"),
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Print the Envoy bootstrap of a gateway file, as YAML or as JSON, or write it into a folder."""
     with reported(output):
-        from extproc.bootstrap.build import build_bootstrap  # noqa: PLC0415
-        from extproc.bootstrap.render import render as rendered  # noqa: PLC0415
-        from extproc.cli.files import read  # noqa: PLC0415
+        from extproc.cli.rendering import NoFolder, print_bootstrap, write_bootstrap  # noqa: PLC0415
 
-        bootstrap = build_bootstrap(read(file).plan)
-        if output is Output.JSON:
-            write_json(bootstrap)
+        if into is not None:
+            write_bootstrap(file, into, as_json=output is Output.JSON)
             return
-        typer.echo(rendered(bootstrap), nl=False)
+        try:
+            print_bootstrap(file, as_json=output is Output.JSON)
+        except NoFolder as error:
+            raise typer.BadParameter(str(error), param_hint="--into") from None
 
 
 @app.command()
