@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from extproc.certificates import Certificate, read_certificate
     from extproc.config.settings import (
         AnswerCel,
         Condition,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from extproc.core.variables import variables
 
 HOMES = {
+    "extproc.certificates": ("Certificate", "read_certificate"),
     "extproc.config.settings": (
         "AnswerCel",
         "Condition",
@@ -90,13 +92,14 @@ HOMES = {
 _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
-    "Answer", "AnswerCel", "Authenticator", "CONTINUE", "Call", "Charge", "ChooseSpec", "Clock", "Condition",
-    "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision",
-    "Duration", "EditableHeader", "Expression", "Fetch", "File", "HeaderEdits", "HeaderName", "Headers", "Hit",
-    "InvalidMutation", "KeySet", "KeyStore", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name",
-    "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "Request", "Response", "Secret", "Settings", "Size",
-    "StoreUnavailable", "Url", "VerificationKey", "Version", "address_subject", "choose", "digest", "is_well_formed",
-    "loads_strictly", "rate_limit_headers", "rate_limited", "refusal", "variables",
+    "Answer", "AnswerCel", "Authenticator", "CONTINUE", "Call", "Certificate", "Charge", "ChooseSpec", "Clock",
+    "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore",
+    "Decision", "Duration", "EditableHeader", "Expression", "Fetch", "File", "HeaderEdits", "HeaderName", "Headers",
+    "Hit", "InvalidMutation", "KeySet", "KeyStore", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION",
+    "Name", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "Request", "Response", "Secret", "Settings",
+    "Size", "StoreUnavailable", "Url", "VerificationKey", "Version", "address_subject", "choose", "digest",
+    "is_well_formed", "loads_strictly", "rate_limit_headers", "rate_limited", "read_certificate", "refusal",
+    "variables",
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from extproc.core.problems import Finding, Path, spell_path
 Raw = Mapping[str, Any]
 
 NOBODY: Final = "none"  # the word for a route that anybody may call
+CLIENT_CERTIFICATE: Final = "client_certificate"
 API_KEY_HEADER: Final = "x-api-key"  # where `api_key: {}` looks
 ADMINS: Final = {"envoy": str(EnvoySettings().admin), "sidecar": str(Sidecar().admin)}
 
@@ -25,6 +26,7 @@ def check_references(data: Any) -> list[Finding]:
         *_shared_addresses(raw),
         *_model_upstreams(raw),
         *_reserved_names(raw),
+        *_client_certificates(raw),
         *_defaults(raw),
         *(finding for index, route in _routes(raw) for finding in _route(raw, route, ("routes", index))),
     ]
@@ -49,6 +51,17 @@ def _reserved_names(raw: Raw) -> Iterator[Finding]:
     if NOBODY in _mapping(raw.get("authentication")):
         hint = f"authenticate: {NOBODY} means a route that anybody may call"
         yield Finding(("authentication", NOBODY), f"{NOBODY!r} is no name for a method", hint)
+
+
+def _client_certificates(raw: Raw) -> Iterator[Finding]:
+    """Without an authority nobody is asked for a certificate, and every request would be refused."""
+    if any(_mapping(item.get("tls")).get("client_ca") is not None for _, item in _items(raw, "listeners")):
+        return
+    for name, method in _mapping(raw.get("authentication")).items():
+        if CLIENT_CERTIFICATE in _mapping(method):
+            hint = "write listeners: [{tls: {client_ca: FILE, ...}}]"
+            where: Path = ("authentication", name, CLIENT_CERTIFICATE)
+            yield Finding(where, "no listener asks its clients for a certificate", hint)
 
 
 def _authenticate(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from extproc.core.policy import AuthenticatorKind, PolicyKind
 from extproc.policies.api_key import ApiKeyKind
 from extproc.policies.authorize import Authorize
 from extproc.policies.choose import Choose
+from extproc.policies.client_certificate import ClientCertificateKind
 from extproc.policies.jwt import JwtKind
 from extproc.policies.limit import LimitPolicy
 from extproc.policies.transform import Transform
@@ -21,5 +22,5 @@ ROUTE_KEYS: Final[Mapping[str, type[PolicyKind]]] = MappingProxyType(
     {Authorize.name: Authorize, LimitPolicy.name: LimitPolicy, Choose.name: Choose}
 )
 AUTHENTICATORS: Final[Mapping[str, type[AuthenticatorKind]]] = MappingProxyType(
-    {JwtKind.name: JwtKind, ApiKeyKind.name: ApiKeyKind}
+    {JwtKind.name: JwtKind, ApiKeyKind.name: ApiKeyKind, ClientCertificateKind.name: ClientCertificateKind}
 )
