@@ -155,6 +155,6 @@ def test_a_kind_that_is_a_variable_may_have_anything_beside_it() -> None:
 def test_a_kind_of_authentication_stands_beside_the_others() -> None:
     kinds = Kinds(BUILT_IN.policies, {**BUILT_IN.authenticators, "square": Square})
     method = gateway_schema(kinds)["$defs"]["authentication"]["properties"]
-    assert sorted(method) == ["api_key", "jwt", "square"]
+    assert sorted(method) == ["api_key", "client_certificate", "jwt", "square"]
     assert refusals(SMALL + "authentication: {a: {square: {side: 2}}}\n", kinds) == []
     assert refusals(SMALL + "authentication: {a: {square: }}\n", kinds) != []

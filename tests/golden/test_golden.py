@@ -7,7 +7,20 @@ from pathlib import Path
 import yaml
 
 from extproc.app.envoy import find_envoy, validate
-from tests.golden.conftest import FOLDERS, OUTPUT, REWRITE, bootstrap_of, cases, expected_file, rendered
+from extproc.app.rendering import write_files, write_whole
+from tests.golden.conftest import (
+    FOLDERS,
+    OUTPUT,
+    REWRITE,
+    SECRETS,
+    bootstrap_of,
+    cases,
+    expected_file,
+    name_of,
+    plan_of,
+    rendered,
+    secrets,
+)
 
 
 def test_a_gateway_file_renders_to_exactly_the_expected_bootstrap(case: Path) -> None:
@@ -18,8 +31,17 @@ def test_a_gateway_file_renders_to_exactly_the_expected_bootstrap(case: Path) ->
     assert text == expected.read_text(encoding="utf-8")
 
 
-async def test_the_real_envoy_accepts_the_bootstrap(case: Path) -> None:
-    assert await validate(find_envoy(), expected_file(case)) is None
+def test_the_files_beside_a_bootstrap_are_exactly_the_expected_ones(case: Path) -> None:
+    expected, text = case.with_name(name_of(case) + SECRETS), secrets(case)
+    if REWRITE and text:
+        expected.write_text(text, encoding="utf-8")
+    assert text == (expected.read_text(encoding="utf-8") if expected.is_file() else "")
+
+
+async def test_the_real_envoy_accepts_the_bootstrap(case: Path, tmp_path: Path) -> None:
+    """Where it refers to files they must be there, so that it is written as `extproc render --into` does."""
+    file = write_files(plan_of(case), tmp_path, write_whole) if secrets(case) else expected_file(case)
+    assert await validate(find_envoy(), file) is None
 
 
 def test_what_is_written_reads_back_as_what_was_meant(case: Path) -> None:
@@ -28,8 +50,9 @@ def test_what_is_written_reads_back_as_what_was_meant(case: Path) -> None:
 
 
 def test_no_expected_bootstrap_is_left_over_from_a_case_that_is_gone() -> None:
-    written = {file for folder in FOLDERS for file in folder.glob(f"*{OUTPUT}")}
+    written = {file for folder in FOLDERS for end in (OUTPUT, SECRETS) for file in folder.glob(f"*{end}")}
     stale = written - {expected_file(case) for case in cases()}
+    stale -= {case.with_name(name_of(case) + SECRETS) for case in cases() if secrets(case)}
     if REWRITE:
         for file in stale:
             file.unlink()
