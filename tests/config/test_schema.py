@@ -47,7 +47,8 @@ BEYOND = {
     *("redirect-to-an-impossible-port", "shared-admin-address", "shared-default-admin-address"),
     *("shared-listener-address", "socket-folder-too-long", "unset-environment-variable"),
     *("unset-environment-variable-as-a-name", "weight-finer-than-a-hundredth", "weight-that-is-no-number"),
-    *("weights-that-are-not-100",),
+    *("weights-that-are-not-100", "client-certificate-that-no-listener-asks-for", "tls-file-that-is-not-there"),
+    *("tls-file-without-a-certificate",),
 }
 # ... and what is not YAML as we read it.
 NOT_READ = {
