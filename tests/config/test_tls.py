@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPri
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
+from extproc.certificates import check_chain
 from extproc.config import tls
 from extproc.config.load import Loaded
 from extproc.plan.compile import compile_plan
@@ -124,13 +125,13 @@ def test_a_key_that_envoy_does_not_use_is_told(key: CertificateIssuerPrivateKeyT
 )
 def test_keys_that_envoy_uses_are_fine(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> None:
     written("server.crt", self_signed(key))
-    tls.check_chain(Path("tls/server.crt").read_bytes())
+    check_chain(Path("tls/server.crt").read_bytes())
 
 
 def self_signed(key: CertificateIssuerPrivateKeyTypes) -> bytes:
     made = Authority().certificate
     name = x509.Name([])
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 1)  # type: ignore[arg-type]
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1)
     builder = builder.not_valid_before(made.not_valid_before_utc).not_valid_after(made.not_valid_after_utc)
     algorithm = None if isinstance(key, ed25519.Ed25519PrivateKey) else SHA256()
     return builder.sign(key, algorithm).public_bytes(Encoding.PEM)

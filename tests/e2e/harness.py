@@ -196,9 +196,8 @@ class SeparateGateway(Gateway):
 
     def start_envoy(self) -> subprocess.Popen[bytes]:
         bootstrap = self.work / "bootstrap.yaml"
-        render = [sys.executable, "-m", "extproc", "render", str(self.file)]
-        with bootstrap.open("wb") as output:
-            subprocess.run(render, env=self.environment, stdout=output, check=True)
+        render = [sys.executable, "-m", "extproc", "render", str(self.file), "--into", str(self.work)]
+        subprocess.run(render, env=self.environment, stdout=subprocess.DEVNULL, check=True)
         command = [find_envoy(), "-c", str(bootstrap), "--concurrency", "2", "--disable-hot-restart"]
         with (self.work / "envoy.log").open("wb") as output:
             return self._start([*command, "--log-level", "warning"], output, output)

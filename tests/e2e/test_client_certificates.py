@@ -73,8 +73,8 @@ def client(gateway: RunningGateway, shown: Issued | None = None, listener: str =
     return SecureClient(gateway.ports[listener], trusting(SERVERS, shown, gateway.work), "gateway.test")
 
 
-def device(name: str = DEVICE, **how: int) -> Issued:
-    return CLIENTS.issue(uri(name), usage=CLIENT, **how)
+def device(name: str = DEVICE, days: int = 30) -> Issued:
+    return CLIENTS.issue(uri(name), usage=CLIENT, days=days)
 
 
 def test_the_holder_of_a_certificate_is_the_consumer(gateway: RunningGateway, upstream: Upstream) -> None:
