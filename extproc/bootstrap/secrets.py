@@ -1,7 +1,8 @@
 """Certificates as Envoy reads them again: each in a file of its own that names the files to watch.
 
-A certificate that the bootstrap names is read once, whatever `watched_directory` says; one that comes by SDS is read
-again when a file is renamed into the folder that is watched (tls/v3/common.proto: TlsCertificate.watched_directory).
+A certificate that the bootstrap names is read once, whatever `watched_directory` says. One that comes by SDS is read
+again when something is renamed in the folder of its file (tls/v3/common.proto: TlsCertificate.watched_directory): the
+file itself, or the link that a Kubernetes volume replaces as a whole.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from extproc.plan.model import ListenerPlan, Plan, UpstreamPlan
 from extproc.plan.tls import CertificatePlan
 
 TYPE: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
-# Envoy's own default, written out: whoever waits for a secret that is not there begins without it, and refuses every
-# connection of its own (sds.rst), but not those of others.
+# Envoy's own default, written out. Whoever has not got its secret by then begins without it, and closes every connection
+# of its own (sds.rst), but holds up nobody else.
 LONGEST_WAIT: Final = 15.0
 
 
@@ -80,7 +81,6 @@ def _certificate(name: str, pair: CertificatePlan) -> tls.Secret:
         tls_certificate=tls.TlsCertificate(
             certificate_chain=core.DataSource(filename=pair.certificate),
             private_key=core.DataSource(filename=pair.key),
-            watched_directory=_watched(pair.certificate, pair.key),
         ),
     )
 
@@ -91,16 +91,8 @@ def _authorities(name: str, authorities: str, revoked: str | None = None) -> tls
         validation_context=tls.CertificateValidationContext(
             trusted_ca=core.DataSource(filename=authorities),
             crl=core.DataSource(filename=revoked) if revoked else None,
-            watched_directory=_watched(authorities, *([revoked] if revoked else [])),
         ),
     )
-
-
-def _watched(*files: str) -> core.WatchedDirectory | None:
-    """Their folder, where they have one in common: then the links of a Kubernetes volume count too, which are replaced
-    as a whole. Otherwise Envoy watches each file in its own folder."""
-    folders = {str(PurePath(file).parent) for file in files}
-    return core.WatchedDirectory(path=folders.pop()) if len(folders) == 1 else None
 
 
 def _written(secret: tls.Secret) -> dict[str, Any]:
