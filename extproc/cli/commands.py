@@ -106,6 +106,9 @@ def explain(
     header: Annotated[list[str] | None, typer.Option("--header", "-H", help="'name: value'; may be repeated.")] = None,
     host: Annotated[str, typer.Option(help="Host.")] = "localhost",
     address: Annotated[str, typer.Option(help="The client's IP address.")] = "127.0.0.1",
+    certificate: Annotated[
+        Path | None, typer.Option(help="The client's certificate, as if Envoy had verified it.", metavar="PEM")
+    ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Say what would happen to one request, and which rule says so. Nothing is sent; counters begin empty."""
@@ -113,7 +116,8 @@ def explain(
         from extproc.cli.explaining import explain_file, parse_request  # noqa: PLC0415
 
         try:
-            request = parse_request(method, path, header or [], host, address)
+            shown = certificate.read_text("utf-8") if certificate else ""
+            request = parse_request(method, path, header or [], host, address, shown)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
         explain_file(file, request, as_json=output is Output.JSON)

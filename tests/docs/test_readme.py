@@ -16,8 +16,10 @@ SHOWN: Final = {
     "Authentication": (
         "tests/policies/test_jwt.py",
         "tests/policies/test_api_key_policy.py",
+        "tests/policies/test_client_certificate.py",
         "tests/core/test_identity.py",
     ),
+    "TLS": ("tests/e2e/test_tls.py", "tests/e2e/test_upstream_tls.py", "tests/e2e/test_client_certificates.py"),
     "Authorization": ("tests/policies/test_authorize.py", "tests/config/test_expressions.py"),
     "Limits": ("tests/e2e/test_limits.py", "tests/stores/test_counter_contract.py", "tests/core/test_rate_limit.py"),
     "Model versions": ("tests/core/test_choice.py", "tests/policies/test_choose.py"),
