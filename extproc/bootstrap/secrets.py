@@ -19,8 +19,8 @@ from extproc.plan.model import ListenerPlan, Plan, UpstreamPlan
 from extproc.plan.tls import CertificatePlan
 
 TYPE: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
-# Envoy's own default, written out. Whoever has not got its secret by then begins without it, and closes every connection
-# of its own (sds.rst), but holds up nobody else.
+# Envoy's own default, written out. Whoever has not got its secret by then begins without it, and closes every
+# connection of its own (sds.rst), but holds up nobody else.
 LONGEST_WAIT: Final = 15.0
 
 
