@@ -24,7 +24,7 @@ from extproc.core.outcome import Outcome
 from extproc.core.ports import Ports
 from extproc.core.specs import LIMIT, LimitSpec
 from extproc.plan.model import RoutePlan, ToRedirect, ToUpstream
-from extproc.plan.routing import ESCAPED_SLASH, find_route, normal_host, normal_path
+from extproc.plan.routing import ESCAPED_SLASH, find_route, is_odd, normal_host, normal_path
 from extproc.policies.limit import LimitPolicy
 from extproc.services.records import decided, failure
 
@@ -76,6 +76,9 @@ def _stopped_by_envoy(request: Request, asked: Explanation) -> Explanation | Non
     if ESCAPED_SLASH.search(request.path):
         said = f"to {asked.path}: an escaped slash is not what it seems"
         return replace(asked, decision="redirect", status=HTTPStatus.TEMPORARY_REDIRECT, detail=said)
+    if is_odd(asked.host, normal_path(request.path)):
+        said = "servers differ in what they take this host or path for"
+        return replace(asked, status=HTTPStatus.BAD_REQUEST, reason="bad_request", detail=said)
     return None
 
 

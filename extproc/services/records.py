@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
+
+from google.protobuf.message import DecodeError, Message
 
 from extproc.core.chain import reached
 from extproc.core.decision import LocalReply, refusal
@@ -18,18 +20,39 @@ from extproc.core.record import DecisionRecord, Result
 ALLOWED: Final = "allowed"
 UNDECIDED: Final = "the gateway could not decide about this request"
 T = TypeVar("T")
+Readable = TypeVar("Readable", bound=Message)
 
 
 async def decided(asked: Awaitable[T]) -> T:
-    """What was asked for, or an Exception. grpc.aio answers nothing at all, and the caller waits, when a CancelledError
-    gets out of a call that nobody cancelled: a policy that awaited a cancelled task of its own raises one."""
+    """What was asked for, or an Exception. grpc.aio answers nothing at all, and the caller waits, when anything else
+    gets out of a call that nobody cancelled: awaiting a cancelled task of one's own raises CancelledError, for one."""
     try:
         return await asked
-    except (asyncio.CancelledError, SystemExit) as error:
+    except Exception:
+        raise
+    except BaseException as error:
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             raise
         raise PolicyFailed(f"a policy raised {type(error).__name__}") from error
+
+
+def reading(kind: type[Readable]) -> Callable[[bytes], Readable]:
+    """Bytes that are no such message read as an empty one: it names no route, so it is refused like any other that does
+    not, and recorded. What grpc answers by itself nobody would record."""
+
+    def read(wire: bytes) -> Readable:
+        try:
+            return kind.FromString(wire)
+        except DecodeError:
+            return kind()
+
+    return read
+
+
+def cancelled(error: asyncio.CancelledError) -> Failure:
+    """Envoy's deadline passed, or its client went away. What the policies have done by then is still recorded."""
+    return failure(CouldNotDecide("the call was cancelled"), reached(error))
 
 
 @dataclass(frozen=True, slots=True)

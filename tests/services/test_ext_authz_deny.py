@@ -71,7 +71,8 @@ async def test_a_refusal_is_the_reply_that_the_policy_made(serve: Serve) -> None
     assert answer.denied_response.status.code == 402
     headers = {item.header.key: item.header.value for item in answer.denied_response.headers}
     assert headers == {
-        "content-type": "application/problem+json", "retry-after": "60", "ratelimit": '"a";r=0;t=1',
+        "content-type": "application/problem+json", "cache-control": "no-store", "retry-after": "60",
+        "ratelimit": '"a";r=0;t=1',
     }  # fmt: skip
     assert all(item.HasField("append") and not item.append.value for item in answer.denied_response.headers)
 
