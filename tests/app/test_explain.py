@@ -129,6 +129,7 @@ async def test_a_policy_that_could_not_decide_is_told_as_an_error(file: Path) ->
         ("/ordersx", "GET", {}, 404, "refuse"),
         ("/orders%2fx", "GET", {}, 307, "redirect"),
         ("/open", "GET", {"x_odd": "1"}, 400, "refuse"),
+        ("/orders/%2e%2e;/open", "GET", {}, 400, "refuse"),
         ("/away", "GET", {}, 302, "redirect"),
         ("/orders", "GET", {}, 401, "refuse"),
         ("/orders", "GET", {"x-api-key": "wrong"}, 401, "refuse"),

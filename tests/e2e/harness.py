@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final, Self, TypeVar
@@ -194,11 +194,15 @@ class SeparateGateway(Gateway):
         self.sidecar = self.start_sidecar(file)
         self.wait_for_sidecar()
 
-    def start_envoy(self) -> subprocess.Popen[bytes]:
+    def start_envoy(self, replaced: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """`replaced` are texts of the bootstrap with what stands there instead."""
         bootstrap = self.work / "bootstrap.yaml"
         render = [sys.executable, "-m", "extproc", "render", str(self.file)]
-        with bootstrap.open("wb") as output:
-            subprocess.run(render, env=self.environment, stdout=output, check=True)
+        text = subprocess.run(render, env=self.environment, stdout=subprocess.PIPE, check=True, text=True).stdout
+        for old, new in (replaced or {}).items():
+            assert old in text
+            text = text.replace(old, new)
+        bootstrap.write_text(text)
         command = [find_envoy(), "-c", str(bootstrap), "--concurrency", "2", "--disable-hot-restart"]
         with (self.work / "envoy.log").open("wb") as output:
             return self._start([*command, "--log-level", "warning"], output, output)
