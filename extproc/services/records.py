@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -18,6 +19,7 @@ from extproc.core.outcome import Outcome
 from extproc.core.record import DecisionRecord, Result
 
 ALLOWED: Final = "allowed"
+PACKAGE: Final = "extproc"
 UNDECIDED: Final = "the gateway could not decide about this request"
 T = TypeVar("T")
 Readable = TypeVar("Readable", bound=Message)
@@ -72,7 +74,7 @@ def failure(error: Exception, so_far: Outcome | None = None) -> Failure:
     reply = _refusal(known)
     so_far = so_far or reached(error)
     outcome = replace(so_far, decision=reply) if so_far else Outcome(reply)
-    return Failure(outcome, reply, (str(known) or known.reason) + _place(known.__cause__ if expected else error))
+    return Failure(outcome, reply, _said(known) + _place(known.__cause__ if expected else error))
 
 
 def _refusal(known: CouldNotDecide) -> LocalReply:
@@ -86,12 +88,25 @@ def _refusal(known: CouldNotDecide) -> LocalReply:
     return reply
 
 
+def _said(known: CouldNotDecide) -> str:
+    """What it says, where it was raised in this package; what another author wrote may quote what the client sent."""
+    raised = _raised(known)
+    if raised is None or str(raised.tb_frame.f_globals.get("__name__")).partition(".")[0] == PACKAGE:
+        return str(known) or known.reason
+    return known.reason + _place(known)
+
+
 def _place(cause: BaseException | None) -> str:
-    """Where it was raised, never what it says: an exception's text may hold what the client sent."""
-    trace = cause.__traceback__ if cause else None
+    """Where it was raised, never what it says."""
+    trace = _raised(cause)
+    return f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})" if trace else ""
+
+
+def _raised(error: BaseException | None) -> TracebackType | None:
+    trace = error.__traceback__ if error else None
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})" if trace else ""
+    return trace
 
 
 def record_of(service: str, route: str, request: Request, outcome: Outcome, took: int, detail: str) -> DecisionRecord:

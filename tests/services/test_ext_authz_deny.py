@@ -196,6 +196,18 @@ async def test_a_failure_tells_the_client_nothing_and_the_operator_where(serve: 
     assert "s3cret" not in repr(rig.records)
 
 
+@pytest.mark.parametrize("error", [CouldNotDecide("s3cret"), StoreUnavailable("s3cret"), OddError("s3cret")])
+async def test_what_a_policy_says_when_it_cannot_decide_is_not_recorded_either(
+    serve: Serve, error: CouldNotDecide
+) -> None:
+    rig = await serve(gateway(chain(Raises(error))))
+    answer = await rig.check(check_request())
+    assert b"s3cret" not in answer.SerializeToString()
+    (record,) = rig.records
+    assert "s3cret" not in repr(record)
+    assert record.detail.startswith(f"{error.reason} (fakes.py:")
+
+
 async def test_a_client_that_goes_away_stops_the_policy_and_leaves_a_record(serve: Serve) -> None:
     policy = Waits()
     rig = await serve(gateway(chain(policy)))
