@@ -139,7 +139,7 @@ def _environment(hidden: tuple[str, ...]) -> cel.Env:
 
 
 def _without_values(text: str) -> str:
-    """For the log: a text that something is compared with may be a secret, from the environment; a member's name is not."""
+    """For the log: what something is compared with may be a secret from the environment; a member's name is none."""
     return LITERAL.sub(lambda found: found["member"] or "...", text)
 
 

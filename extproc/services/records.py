@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -12,14 +14,15 @@ from typing import Final, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from extproc.core.chain import reached
-from extproc.core.decision import LocalReply, refusal
-from extproc.core.errors import CouldNotDecide, PolicyFailed
+from extproc.core.decision import UNSETTABLE, LocalReply, refusal
+from extproc.core.errors import CouldNotDecide, InvalidMutation, PolicyFailed
 from extproc.core.message import Request
 from extproc.core.outcome import Outcome
 from extproc.core.record import DecisionRecord, Result
 
 ALLOWED: Final = "allowed"
 PACKAGE: Final = "extproc"
+QUOTED: Final = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""")
 UNDECIDED: Final = "the gateway could not decide about this request"
 T = TypeVar("T")
 Readable = TypeVar("Readable", bound=Message)
@@ -74,7 +77,8 @@ def failure(error: Exception, so_far: Outcome | None = None) -> Failure:
     reply = _refusal(known)
     so_far = so_far or reached(error)
     outcome = replace(so_far, decision=reply) if so_far else Outcome(reply)
-    return Failure(outcome, reply, _said(known) + _place(known.__cause__ if expected else error))
+    said = _said(known, {step.policy for step in outcome.steps})
+    return Failure(outcome, reply, said + _place(known.__cause__ if expected else error))
 
 
 def _refusal(known: CouldNotDecide) -> LocalReply:
@@ -88,12 +92,15 @@ def _refusal(known: CouldNotDecide) -> LocalReply:
     return reply
 
 
-def _said(known: CouldNotDecide) -> str:
-    """What it says, where it was raised in this package; what another author wrote may quote what the client sent."""
+def _said(known: CouldNotDecide, policies: AbstractSet[str]) -> str:
+    """What it says, where it was raised in this package; what another author wrote may quote what the client sent. So
+    may an edit that must not be made: of its quotations, only names that are known anyway are kept."""
     raised = _raised(known)
-    if raised is None or str(raised.tb_frame.f_globals.get("__name__")).partition(".")[0] == PACKAGE:
+    if raised is not None and str(raised.tb_frame.f_globals.get("__name__")).partition(".")[0] != PACKAGE:
+        return known.reason + _place(known)
+    if not isinstance(known, InvalidMutation):
         return str(known) or known.reason
-    return known.reason + _place(known)
+    return QUOTED.sub(lambda found: found[0] if found[0][1:-1] in UNSETTABLE | policies else "...", str(known))
 
 
 def _place(cause: BaseException | None) -> str:

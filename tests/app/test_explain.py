@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from extproc.app.explain import explain
-from extproc.app.explanation import Explanation
+from extproc.app.explanation import HIDDEN, Explanation
 from extproc.app.project import read_project
 from extproc.core import api_key
 from extproc.core.headers import Headers
@@ -99,10 +99,13 @@ async def test_counters_begin_empty_for_every_question(file: Path) -> None:
 
 
 async def test_a_route_that_nobody_is_asked_about_goes_straight_through(file: Path) -> None:
-    explanation = await asked(file, "/open", {"authorization": "Bearer x"})
+    secrets = {"authorization": "Bearer x", "cookie": "a=b", "x-api-key": KEY}
+    explanation = await asked(file, "/open", {**secrets, "x-plain": "1"})
     assert (explanation.calls, explanation.policies) == ((), ())
     assert explanation.upstream is not None
-    assert ("authorization", "Bearer x") in explanation.upstream.headers
+    told = dict(explanation.upstream.headers)
+    assert {name: told[name] for name in secrets} == dict.fromkeys(secrets, HIDDEN)
+    assert told["x-plain"] == "1"
 
 
 async def test_limits_of_the_rate_limit_service_are_judged_too(file: Path) -> None:

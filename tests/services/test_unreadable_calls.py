@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import grpc
 import pytest
@@ -23,6 +24,7 @@ UNREADABLE = [
     b"\x0b",  # a group that does not end
 ]
 METADATA = ((CALL_REQUEST_ID, "id-7"),)
+AS_IT_IS: Callable[[bytes], bytes] = bytes
 
 
 async def served(serve: Serve) -> Rig:
@@ -38,7 +40,7 @@ def recorded(rig: Rig, caplog: pytest.LogCaptureFixture) -> tuple[Result, str]:
 @pytest.mark.parametrize("wire", UNREADABLE)
 async def test_a_check_is_denied(serve: Serve, caplog: pytest.LogCaptureFixture, wire: bytes) -> None:
     rig = await served(serve)
-    method = rig.channel.unary_unary(f"/{ext_authz.SERVICE}/Check", None, CheckResponse.FromString)
+    method = rig.channel.unary_unary(f"/{ext_authz.SERVICE}/Check", AS_IT_IS, CheckResponse.FromString)
     answer = await method(wire, timeout=20, metadata=METADATA)
     assert (answer.status.code, answer.denied_response.status.code) == (7, 503)
     assert recorded(rig, caplog) == (Result.ERROR, "ext_authz")
@@ -47,7 +49,7 @@ async def test_a_check_is_denied(serve: Serve, caplog: pytest.LogCaptureFixture,
 @pytest.mark.parametrize("wire", UNREADABLE)
 async def test_a_rate_limit_call_is_unavailable(serve: Serve, caplog: pytest.LogCaptureFixture, wire: bytes) -> None:
     rig = await served(serve)
-    method = rig.channel.unary_unary(f"/{ratelimit.SERVICE}/ShouldRateLimit")
+    method = rig.channel.unary_unary(f"/{ratelimit.SERVICE}/ShouldRateLimit", AS_IT_IS, AS_IT_IS)
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await method(wire, timeout=20, metadata=METADATA)
     assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -57,7 +59,8 @@ async def test_a_rate_limit_call_is_unavailable(serve: Serve, caplog: pytest.Log
 @pytest.mark.parametrize("wire", UNREADABLE)
 async def test_a_stream_is_aborted(serve: Serve, caplog: pytest.LogCaptureFixture, wire: bytes) -> None:
     rig = await served(serve)
-    stream = rig.channel.stream_stream(f"/{ext_proc.SERVICE}/Process")(timeout=20, metadata=METADATA)
+    method = rig.channel.stream_stream(f"/{ext_proc.SERVICE}/Process", AS_IT_IS, AS_IT_IS)
+    stream = method(timeout=20, metadata=METADATA)
     await stream.write(wire)
     assert await stream.code() is not grpc.StatusCode.OK
     assert recorded(rig, caplog) == (Result.ERROR, "ext_proc")
