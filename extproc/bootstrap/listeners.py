@@ -68,7 +68,7 @@ def _connection_manager(plan: Plan, item: ListenerPlan) -> listener.Filter:
         preserve_external_request_id=False,
         always_set_request_id_in_response=True,
         forward_client_cert_details=hcm.HttpConnectionManagerForwardClientCertDetails.SANITIZE,
-        normalize_path=False,
+        normalize_path=True,
         merge_slashes=True,
         path_with_escaped_slashes_action=hcm.HttpConnectionManagerPathWithEscapedSlashesAction.UNESCAPE_AND_REDIRECT,
         strip_any_host_port=True,
