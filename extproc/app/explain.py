@@ -9,10 +9,12 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 from http import HTTPStatus
+from typing import Final
 
-from extproc.app.explanation import Explanation, UpstreamRequest
+from extproc.app.explanation import HIDDEN, Explanation, UpstreamRequest
 from extproc.app.judgements import judgements
 from extproc.app.project import Built, Project, build_gateway
+from extproc.core.authentication import Authentication
 from extproc.core.chain import Link, PolicyChain
 from extproc.core.decision import Continue, LocalReply
 from extproc.core.gateway import Gateway
@@ -21,12 +23,16 @@ from extproc.core.identity import forged_headers, owned_headers
 from extproc.core.message import Request
 from extproc.core.names import CLUSTER_HEADER, REQUEST_ID, is_removed_at_edge
 from extproc.core.outcome import Outcome
+from extproc.core.policy import Policy
 from extproc.core.ports import Ports
 from extproc.core.specs import LIMIT, LimitSpec
 from extproc.plan.model import RoutePlan, ToRedirect, ToUpstream
-from extproc.plan.routing import ESCAPED_SLASH, find_route, normal_host, normal_path
+from extproc.plan.routing import ESCAPED_SLASH, find_route, is_odd, normal_host, normal_path
 from extproc.policies.limit import LimitPolicy
 from extproc.services.records import decided, failure
+
+# Those that carry one whatever the file says.
+CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
 
 
 async def explain(project: Project, request: Request) -> Explanation:
@@ -51,7 +57,7 @@ async def _explain(project: Project, request: Request, built: Built) -> Explanat
     if route is None:
         return replace(asked, status=HTTPStatus.NOT_FOUND, reason="no_route", detail="no route matches this request")
     outcome, detail = await _judge(built.gateway, built.ports, route, seen)
-    return _explained(project, route, seen, outcome, replace(asked, detail=detail))
+    return _discreet(_explained(project, route, seen, outcome, replace(asked, detail=detail)), built.gateway)
 
 
 def _at_the_edge(request: Request) -> Request:
@@ -76,6 +82,9 @@ def _stopped_by_envoy(request: Request, asked: Explanation) -> Explanation | Non
     if ESCAPED_SLASH.search(request.path):
         said = f"to {asked.path}: an escaped slash is not what it seems"
         return replace(asked, decision="redirect", status=HTTPStatus.TEMPORARY_REDIRECT, detail=said)
+    if is_odd(asked.host, normal_path(request.path)):
+        said = "servers differ in what they take this host or path for"
+        return replace(asked, status=HTTPStatus.BAD_REQUEST, reason="bad_request", detail=said)
     return None
 
 
@@ -117,6 +126,22 @@ def _explained(
         status, said = route.target.status, f"to {route.target.to}"
         return replace(explained, decision="redirect", status=status, detail=said)
     return _allowed(explained, route, request, outcome, outcome.decision)
+
+
+def _discreet(explained: Explanation, gateway: Gateway) -> Explanation:
+    """Where a route asks for none, credentials reach the upstream as they are; they are named all the same."""
+    if explained.upstream is None:
+        return explained
+    links = [link for served in gateway.routes.values() for link in served.chain.links]
+    hidden = CREDENTIALS.union(*(_read_by(link.policy) for link in links if link.authenticates))
+    shown = tuple((name, HIDDEN if name in hidden else value) for name, value in explained.upstream.headers)
+    return replace(explained, upstream=replace(explained.upstream, headers=shown))
+
+
+def _read_by(policy: Policy) -> tuple[str, ...]:
+    if not isinstance(policy, Authentication):
+        return ()
+    return (*policy.foreign, *(header for method in policy.methods for header in method.credential_headers))
 
 
 def _refused(explained: Explanation, reply: LocalReply) -> Explanation:

@@ -15,6 +15,7 @@ from envoy_data_plane.envoy.type.matcher import v3 as matcher
 from envoy_data_plane.google.protobuf import Struct
 
 from extproc.bootstrap.names import packed
+from extproc.core.decision import UNCACHED
 from extproc.core.names import DECISION_NAMESPACE, ENVOY_PREFIX, LOGGED, OWNED_PREFIXES, REPLY_DETAILS, UNTRUSTED
 
 # Status -> reason code and sentence of a refusal that Envoy makes itself.
@@ -28,10 +29,13 @@ REASONS: Final = {
     429: ("rate_limited", "too many requests"),
     431: ("headers_too_large", "the header section is too large"),
     500: ("gateway_error", "the gateway failed"),
+    501: ("not_implemented", "this framing of a body is not served"),
     502: ("bad_upstream", "the upstream's answer was not understood"),
     503: ("unavailable", "the gateway or the upstream cannot answer now"),
     504: ("upstream_timeout", "the upstream did not answer in time"),
 }
+# Of any other status from 400 on: whatever Envoy says by itself may tell of what is behind it.
+OTHER: Final = ("refused", "the gateway refused the request")
 # The sidecar's own refusals have their body already.
 OWN_BODY: Final = (
     "response.code_details in ['ext_authz_denied', 'request_rate_limited']"
@@ -76,13 +80,21 @@ def early_header_mutation() -> core.TypedExtensionConfig:
 
 def local_replies() -> hcm.LocalReplyConfig:
     """Envoy's own refusals as problem+json. Mapping by status alone would overwrite the sidecar's bodies too."""
-    return hcm.LocalReplyConfig(mappers=[_mapper(status, *said) for status, said in REASONS.items()])
+    known = [_mapper(f"== {status}", *said) for status, said in REASONS.items()]
+    return hcm.LocalReplyConfig(mappers=[*known, _mapper(">= 400", *OTHER)])
 
 
-def _mapper(status: int, reason: str, detail: str) -> hcm.ResponseMapper:
+def _mapper(status: str, reason: str, detail: str) -> hcm.ResponseMapper:
     body = {"type": "about:blank", "status": "%RESPONSE_CODE%", "reason": reason, "detail": detail}
+    fields = [core.HeaderValue(key=name, value=value) for name, value in UNCACHED]
     return hcm.ResponseMapper(
-        filter=_when(f"response.code == {status} && !({OWN_BODY})"),
+        filter=_when(f"response.code {status} && !({OWN_BODY})"),
+        headers_to_add=[
+            core.HeaderValueOption(
+                header=item, append_action=core.HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
+            )
+            for item in fields
+        ],
         body_format_override=core.SubstitutionFormatString(
             json_format=Struct.from_dict(body), content_type="application/problem+json"
         ),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from betterproto2 import Message
+from envoy_data_plane.envoy.config.common.mutation_rules import v3 as mutation_rules
 from envoy_data_plane.envoy.config.rbac import v3 as rbac_rules
 from envoy_data_plane.envoy.extensions.filters.http.buffer import v3 as buffer
 from envoy_data_plane.envoy.extensions.filters.http.header_mutation import v3 as header_mutation
@@ -21,7 +22,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager i
 
 from extproc.bootstrap import callouts, edge
 from extproc.bootstrap.names import BUFFER, EXT_AUTHZ, EXT_PROC, HEADER_MUTATION, RATELIMIT, RBAC, ROUTER, packed
-from extproc.core.names import INTERNAL_PREFIX
+from extproc.core.names import ENVOY_PREFIX, OWNED_PREFIXES
 from extproc.plan.model import DEFAULT_BODY_LIMIT, Plan, RoutePlan
 
 RouteConfig = Callable[[Plan, RoutePlan | None], Message | None]
@@ -41,8 +42,10 @@ class Row:
 
 
 def _strip_internal(plan: Plan) -> Message:
-    removed = edge.remove_prefix(INTERNAL_PREFIX)
-    return header_mutation.HeaderMutation(mutations=header_mutation.Mutations(response_mutations=[removed]))
+    """Also of an upstream that is an Envoy itself; `server` says which software there is to attack."""
+    removed = [edge.remove_prefix(prefix) for prefix in (ENVOY_PREFIX, *OWNED_PREFIXES)]
+    removed.append(mutation_rules.HeaderMutation(remove="server"))
+    return header_mutation.HeaderMutation(mutations=header_mutation.Mutations(response_mutations=removed))
 
 
 def _buffer_route(plan: Plan, route: RoutePlan | None) -> Message:

@@ -60,6 +60,9 @@ def _connection_manager(plan: Plan, item: ListenerPlan) -> listener.Filter:
         access_log=[edge.access_log()],
         early_header_mutation_extensions=[edge.early_header_mutation()],
         local_reply_config=edge.local_replies(),
+        # By default every answer says `server: envoy`; the filter that removes it does not see what Envoy answers
+        # to a request that it could not even read.
+        server_header_transformation=hcm.HttpConnectionManagerServerHeaderTransformation.PASS_THROUGH,
         use_remote_address=True,
         xff_num_trusted_hops=item.hops,
         preserve_external_request_id=False,

@@ -11,6 +11,7 @@ from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 SIDECAR_CLUSTER: Final = "extproc.sidecar"
 NO_ROUTE: Final = "extproc.no-route"
+ODD: Final = "extproc.odd"
 
 HEADER_MUTATION: Final = "envoy.filters.http.header_mutation"
 BUFFER: Final = "envoy.filters.http.buffer"

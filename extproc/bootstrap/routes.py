@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ from envoy_data_plane.envoy.config.route import v3 as route
 from envoy_data_plane.envoy.type.matcher import v3 as matcher
 
 from extproc.bootstrap.filters import route_filters
-from extproc.bootstrap.names import NO_ROUTE, PREVIOUS_HOSTS, other_host, packed, seconds
+from extproc.bootstrap.names import NO_ROUTE, ODD, PREVIOUS_HOSTS, other_host, packed, seconds
 from extproc.core.limits import IPV6_SITE_PREFIX, Limit, Per
 from extproc.core.names import CLUSTER_HEADER, LIMIT, REVISION, ROUTE, upstream_cluster
 from extproc.plan.model import (
@@ -25,7 +26,7 @@ from extproc.plan.model import (
     UpstreamPlan,
     ValueRule,
 )
-from extproc.plan.routing import domains, serves
+from extproc.plan.routing import ANY, HOST, ODD_PATH, domains, serves
 from extproc.plan.times import STREAM_IDLE, upstreams_of, whole_time
 
 # Safe for every method: none of them can be after the upstream began to act on the request.
@@ -50,7 +51,17 @@ def route_configuration(plan: Plan) -> route.RouteConfiguration:
 def _virtual_host(plan: Plan, domain: str) -> route.VirtualHost:
     """Envoy picks the one closest domain and looks nowhere else, so each gets every route that serves it."""
     served = [_route(plan, item) for item in plan.routes if serves(item.match, domain)]
-    return route.VirtualHost(name=domain, domains=[domain], routes=[*served, *_no_route(plan)])
+    return route.VirtualHost(name=domain, domains=[domain], routes=[*_odd(plan, domain), *served, *_no_route(plan)])
+
+
+def _odd(plan: Plan, domain: str) -> list[route.Route]:
+    """Before all others: what an upstream may take for another host or path than the one that was judged."""
+    matches = [route.RouteMatch(safe_regex=matcher.RegexMatcher(regex=ODD_PATH))]
+    if ANY in domain:  # any other domain is the whole host, and a good one
+        named = matcher.StringMatcher(safe_regex=matcher.RegexMatcher(regex=HOST))
+        other = route.HeaderMatcher(name=":authority", string_match=named, invert_match=True)
+        matches.append(route.RouteMatch(prefix="/", headers=[other]))
+    return [_answered(plan, ODD, match, HTTPStatus.BAD_REQUEST) for match in matches]
 
 
 def _no_route(plan: Plan) -> list[route.Route]:
@@ -58,16 +69,17 @@ def _no_route(plan: Plan) -> list[route.Route]:
     # A CONNECT matches no prefix (route_components.proto: RouteMatch.connect_matcher), and with no route at all the
     # buffer filter would wait for the end of its body, which never comes.
     matches = (route.RouteMatch(prefix="/"), route.RouteMatch(connect_matcher=route.RouteMatchConnectMatcher()))
-    configs = {name: packed(config) for name, config in route_filters(plan, None).items()}
-    return [
-        route.Route(
-            name=NO_ROUTE,
-            match=match,
-            direct_response=route.DirectResponseAction(status=404),
-            typed_per_filter_config=configs,
-        )
-        for match in matches
-    ]
+    return [_answered(plan, NO_ROUTE, match, HTTPStatus.NOT_FOUND) for match in matches]
+
+
+def _answered(plan: Plan, name: str, match: route.RouteMatch, status: HTTPStatus) -> route.Route:
+    """By Envoy itself: nobody is called."""
+    return route.Route(
+        name=name,
+        match=match,
+        direct_response=route.DirectResponseAction(status=status.value),
+        typed_per_filter_config={name: packed(config) for name, config in route_filters(plan, None).items()},
+    )
 
 
 def _route(plan: Plan, item: RoutePlan) -> route.Route:

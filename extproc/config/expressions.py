@@ -32,6 +32,9 @@ REPEATING: Final = frozenset(
 )
 REMEMBERED: Final = 1024  # answers of one condition
 MAX_LENGTH: Final = 4096
+# CEL's literals (cel-spec: langdef.md, Values); a comment may hold a lone quote.
+TEXT: Final = r"""[rRbB]*(?:"{3}.*?"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
+LITERAL: Final = re.compile(rf"(?P<member>(?<=[\w\])])(?<!\bin)\[(?:{TEXT})\])|//[^\n]*|{TEXT}", re.DOTALL)
 ENVIRONMENTS: Final = 64  # kept; expressions of one gateway read much the same variables
 # Variables that have no value yet, or no more, where an expression is evaluated.
 BEFORE_ANSWERS: Final = ("response.",)
@@ -61,7 +64,7 @@ class CelExpression:
         result = self._result(variables)
         if result.type() == cel.Type.ERROR:
             # The code alone: the rest of the runtime's sentence may quote what the client sent.
-            raise ExpressionFailed(f"{self.text!r}: {str(result.value()).partition(':')[0]}")
+            raise ExpressionFailed(f"{_without_values(self.text)!r}: {str(result.value()).partition(':')[0]}")
         return _plain(result)
 
     def holds(self, variables: Mapping[str, object]) -> bool:
@@ -83,7 +86,7 @@ class CelExpression:
         try:
             return self.compiled.eval(data=self._data(variables))
         except RuntimeError:
-            raise ExpressionFailed(f"{self.text!r}: a value is not Unicode") from None
+            raise ExpressionFailed(f"{_without_values(self.text)!r}: a value is not Unicode") from None
 
     def _data(self, variables: Mapping[str, object]) -> dict[str, object]:
         try:
@@ -145,6 +148,11 @@ def _environment(hidden: tuple[str, ...]) -> cel.Env:
     }
     known = {name: types[kind] for name, kind in TYPES.items() if not name.startswith(hidden)}
     return cel.NewEnv(variables=known)
+
+
+def _without_values(text: str) -> str:
+    """For the log: what something is compared with may be a secret from the environment; a member's name is none."""
+    return LITERAL.sub(lambda found: found["member"] or "...", text)
 
 
 def _plain(result: Any) -> object:

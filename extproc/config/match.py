@@ -86,11 +86,15 @@ class Match(Settings):
 
     hosts: list[Host] = []
     """The hosts that the client may ask for, without ports. `*.example.com` stands for every name below example.com.
-    Left out, or with `*` among them: any."""
+    Left out, or with `*` among them: any. Case, port and a dot at the end do not matter; whatever is no name, IPv4 or
+    bracketed IPv6 address is answered with 400."""
     path: MatchPath | None = None
-    """The whole path. Write this or `path_prefix`."""
+    """The whole path, without its query. Write this or `path_prefix`. Paths are compared in their normal form, which is
+    also what the upstream gets: dot segments, repeated slashes and needless escapes are gone. Letter case, a slash at
+    the end and parameters matter: `/api` is neither /Api nor /api/ nor /api;v=1."""
     path_prefix: MatchPath | None = None
-    """What the path begins with, up to a slash: `/api` matches /api and /api/x, never /apix."""
+    """What the path begins with, up to a slash: `/api` matches /api, /api/ and /api/x, never /apix, /Api or
+    /api;v=1."""
     methods: list[Method] = []
     """The HTTP methods. Left out: any."""
     headers: dict[MatchHeader, AnyValue] = {}

@@ -225,7 +225,7 @@ class Config(Settings):
     """How Envoy reaches the Python process that decides, and where that keeps what it must remember."""
     upstreams: dict[Name, Upstream] = {}
     """The services behind the gateway, by name. Routes and models lead to them."""
-    authentication: dict[Name, dict[str, Any]] = {}
+    authentication: Annotated[dict[Name, dict[str, Any]], Field(repr=False)] = {}
     """Ways of saying who is asking, by name, each of one kind. A route's `authenticate` names those that it accepts."""
     tiers: dict[Name, Tier] = {}
     """Classes of consumers, each with a limit. A consumer's tier is in its token, or beside its API key. Where a route

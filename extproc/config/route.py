@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
@@ -62,6 +63,10 @@ class PolicyUse(Settings):
     model_config = ConfigDict(extra="allow", frozen=True)
     use: str
     """The kind of policy."""
+
+    def __repr_args__(self) -> Iterable[tuple[str, Any]]:
+        """Without its settings: secrets are among them, as they are written."""
+        yield "use", self.use
 
 
 class Redirect(Settings):

@@ -43,7 +43,7 @@ class Source:
     `readable` is false where there is no data to judge, and the findings say why.
     """
 
-    data: Any = None
+    data: Any = field(default=None, repr=False)  # secrets as well, as they are written
     readable: bool = True
     positions: dict[Path, Position] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)

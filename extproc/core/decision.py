@@ -27,6 +27,9 @@ MAX_HEADERS = 100  # Envoy refuses more (431 or 500); refusing here names the po
 MAX_HEADER_BYTES = 60 * 1024
 MAX_REPLY_BODY = 64 * 1024
 LOWEST_REFUSAL = 400
+# What one caller was refused is nobody else's answer, and a cache in front may have been told to keep 401, 403 and 429,
+# which by RFC 9111 §4.2.2 it would not by itself.
+UNCACHED = (("cache-control", "no-store"),)
 REASON = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -146,5 +149,5 @@ def refusal(
     """A refusal as problem+json (RFC 9457) that carries the reason code and no more than `detail` says."""
     problem = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "reason": reason}
     body = json.dumps({**problem, "detail": detail, **members}, separators=(",", ":")).encode()
-    fields = (("content-type", "application/problem+json"), *(headers or {}).items())
-    return LocalReply(status, reason, fields, body)
+    fields = {"content-type": "application/problem+json", **dict(UNCACHED), **(headers or {})}
+    return LocalReply(status, reason, tuple(fields.items()), body)

@@ -16,6 +16,13 @@ from extproc.plan.model import FieldMatch, MatchPlan, Plan, RoutePlan, ValueRule
 ANY: Final = "*"
 ESCAPED_SLASH: Final = re.compile(r"%2f|%5c", re.IGNORECASE)
 UNRESERVED: Final = re.compile(r"%([0-9a-fA-F]{2})")
+# Envoy takes `/..;x/` for `/../`, as some servers do (RFC 3986 §3.3 leaves parameters of a segment to them).
+DOTS_WITH_PARAMETERS: Final = re.compile(r"(?<=/)(\.\.?);[^/]*")
+# It looks before it unescapes, so `/%2e%2e;/` is still there afterwards, for such a server to go up where we did not.
+ODD_PATH: Final = r".*/\.\.?(;|%3[bB]).*"
+# What no name, IPv4 or bracketed IPv6 address is: two Host lines joined by a comma, user:password@, a port that is no
+# number, an empty label. Each would miss the routes of the host that an upstream may take it for.
+HOST: Final = r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]"
 
 
 def domains(plan: Plan) -> list[str]:
@@ -41,7 +48,7 @@ def find_route(plan: Plan, request: Request) -> RoutePlan | None:
 
 def normal_host(host: str) -> str:
     """Without case, port and trailing dot: strip_any_host_port and strip_trailing_host_dot of our listeners."""
-    name = re.sub(r":[0-9]*$", "", host)
+    name = re.sub(r":[0-9]+$", "", host)
     return name.lower().removesuffix(".")
 
 
@@ -50,7 +57,8 @@ def normal_path(path: str) -> str:
 
     An escaped slash or backslash is unescaped as well: there Envoy answers with a redirect to what is returned here.
     """
-    unescaped = UNRESERVED.sub(_unescaped, ESCAPED_SLASH.sub("/", path)).replace("\\", "/")
+    plain = DOTS_WITH_PARAMETERS.sub(r"\1", path)
+    unescaped = UNRESERVED.sub(_unescaped, ESCAPED_SLASH.sub("/", plain)).replace("\\", "/")
     kept: list[str] = []
     segments = unescaped.split("/")[1:]
     for segment in segments:
@@ -62,6 +70,11 @@ def normal_path(path: str) -> str:
         kept.append("")
     # Slashes last: a dot segment takes an empty one away as it would any other.
     return re.sub(r"/+", "/", "/" + "/".join(kept))
+
+
+def is_odd(host: str, path: str) -> bool:
+    """Whether our listeners answer 400 to a host and path that are normal already, whatever routes there are."""
+    return re.fullmatch(HOST, host) is None or re.fullmatch(ODD_PATH, path) is not None
 
 
 def _unescaped(written: re.Match[str]) -> str:

@@ -11,9 +11,8 @@ from typing import Final, NamedTuple
 import grpc
 from google.protobuf.struct_pb2 import Struct
 
-from extproc.core.chain import reached
 from extproc.core.decision import Continue, LocalReply
-from extproc.core.errors import CouldNotDecide, InvalidMutation
+from extproc.core.errors import InvalidMutation
 from extproc.core.gateway import Gateway
 from extproc.core.headers import Headers
 from extproc.core.identity import CALLERS, forged_headers, owned_headers
@@ -35,7 +34,7 @@ from extproc.core.names import (
 from extproc.core.outcome import Outcome
 from extproc.core.ports import Clock, Recorder
 from extproc.services.headers import add_fields, call_metadata, decode_headers
-from extproc.services.records import ALLOWED, decided, failure, record_of
+from extproc.services.records import ALLOWED, cancelled, decided, failure, reading, record_of
 from extproc.wire.auth_pb2 import CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse
 from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HeaderValueOption, HttpStatus, Status
 
@@ -70,9 +69,8 @@ class ExtAuthz:
         detail = ""
         try:
             outcome = await decided(self._gateway().route(route, revision).chain.on_request(request))
-        except asyncio.CancelledError as cancelled:
-            # Envoy's deadline passed, or its client went away; what the policies have done by then is still recorded.
-            gone = failure(CouldNotDecide("the call was cancelled"), reached(cancelled))
+        except asyncio.CancelledError as error:
+            gone = cancelled(error)
             self._record(route, request, gone.outcome, started, gone.detail)
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, no decision was reached, and that denies
@@ -89,7 +87,7 @@ class ExtAuthz:
     def handler(self) -> grpc.GenericRpcHandler:
         method = grpc.unary_unary_rpc_method_handler(
             self.check,
-            request_deserializer=CheckRequest.FromString,
+            request_deserializer=reading(CheckRequest),
             response_serializer=CheckResponse.SerializeToString,
         )
         return grpc.method_handlers_generic_handler(SERVICE, {"Check": method})
@@ -106,7 +104,7 @@ def decode(call: CheckRequest, address: str = "") -> Request:
         method=http.method,
         path=path,
         query=query,
-        host=http.host,
+        host=http.host.lower(),  # names have no case (RFC 9110 §4.2.3), and routes were matched without it
         scheme=http.scheme,
         headers=headers,
         address=address or attributes.source.address.socket_address.address,

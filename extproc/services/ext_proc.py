@@ -6,6 +6,7 @@ Nothing here decides: the exchange says what may follow, the chain what to do. W
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Final
@@ -22,7 +23,7 @@ from extproc.core.outcome import Outcome
 from extproc.core.ports import Clock, Recorder
 from extproc.services import ext_proc_wire as wire
 from extproc.services.headers import call_metadata
-from extproc.services.records import decided, failure, record_of
+from extproc.services.records import cancelled, decided, failure, reading, record_of
 from extproc.wire.process_pb2 import ProcessingRequest, ProcessingResponse
 
 SERVICE: Final = "envoy.service.ext_proc.v3.ExternalProcessor"
@@ -55,7 +56,7 @@ class ExtProc:
     def handler(self) -> grpc.GenericRpcHandler:
         method = grpc.stream_stream_rpc_method_handler(
             self.process,
-            request_deserializer=ProcessingRequest.FromString,
+            request_deserializer=reading(ProcessingRequest),
             response_serializer=ProcessingResponse.SerializeToString,
         )
         return grpc.method_handlers_generic_handler(SERVICE, {"Process": method})
@@ -89,6 +90,10 @@ class _Conversation:
         try:
             return await self._answered(message, started)
         except ProtocolViolation:
+            raise
+        except asyncio.CancelledError as error:
+            gone = cancelled(error)
+            self._record(replace(gone.outcome, consumer=self._consumer), started, gone.detail)
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing was decided, and that refuses
             failed = failure(error, self._judged)

@@ -97,7 +97,7 @@ def decode_request(message: ProcessingRequest) -> Request:
         method=_text(attributes, METHOD_ATTRIBUTE),
         path=path,
         query=query,
-        host=_text(attributes, HOST_ATTRIBUTE),
+        host=_text(attributes, HOST_ATTRIBUTE).lower(),
         scheme=_text(attributes, SCHEME_ATTRIBUTE),
         address=_text(attributes, ADDRESS_ATTRIBUTE).rpartition(":")[0].strip("[]"),
         id=_text(attributes, ID_ATTRIBUTE),

@@ -6,6 +6,7 @@ Envoy admits it whatever its failure mode says.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -25,7 +26,7 @@ from extproc.core.ports import Clock, CounterStore, Recorder
 from extproc.core.rate_limit import rate_limit_headers, rate_limited
 from extproc.core.specs import LIMIT as LIMIT_KIND
 from extproc.services.headers import call_metadata
-from extproc.services.records import decided, failure, record_of
+from extproc.services.records import cancelled, decided, failure, reading, record_of
 from extproc.wire.base_pb2 import HeaderValue
 from extproc.wire.ratelimit_pb2 import RateLimitDescriptor, RateLimitRequest, RateLimitResponse
 
@@ -62,6 +63,10 @@ class RateLimit:
         try:
             states, outcome = await decided(self._judge(call, entries))
             answer = encode(states, outcome.decision)
+        except asyncio.CancelledError as error:
+            gone = cancelled(error)
+            self._record(first, request, gone.outcome, started, gone.detail)
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, no judgement was reached, and that denies
             failed = failure(error)
             self._record(first, request, failed.outcome, started, failed.detail)
@@ -108,7 +113,7 @@ class RateLimit:
     def handler(self) -> grpc.GenericRpcHandler:
         method = grpc.unary_unary_rpc_method_handler(
             self.should_rate_limit,
-            request_deserializer=RateLimitRequest.FromString,
+            request_deserializer=reading(RateLimitRequest),
             response_serializer=RateLimitResponse.SerializeToString,
         )
         return grpc.method_handlers_generic_handler(SERVICE, {"ShouldRateLimit": method})

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from extproc.app.explain import explain
-from extproc.app.explanation import Explanation
+from extproc.app.explanation import HIDDEN, Explanation
 from extproc.app.project import read_project
 from extproc.core import api_key
 from extproc.core.headers import Headers
@@ -105,10 +105,13 @@ async def test_counters_begin_empty_for_every_question(file: Path) -> None:
 
 
 async def test_a_route_that_nobody_is_asked_about_goes_straight_through(file: Path) -> None:
-    explanation = await asked(file, "/open", {"authorization": "Bearer x"})
+    secrets = {"authorization": "Bearer x", "cookie": "a=b", "x-api-key": KEY}
+    explanation = await asked(file, "/open", {**secrets, "x-plain": "1"})
     assert (explanation.calls, explanation.policies) == ((), ())
     assert explanation.upstream is not None
-    assert ("authorization", "Bearer x") in explanation.upstream.headers
+    told = dict(explanation.upstream.headers)
+    assert {name: told[name] for name in secrets} == dict.fromkeys(secrets, HIDDEN)
+    assert told["x-plain"] == "1"
 
 
 async def test_limits_of_the_rate_limit_service_are_judged_too(file: Path) -> None:
@@ -135,6 +138,7 @@ async def test_a_policy_that_could_not_decide_is_told_as_an_error(file: Path) ->
         ("/ordersx", "GET", {}, 404, "refuse"),
         ("/orders%2fx", "GET", {}, 307, "redirect"),
         ("/open", "GET", {"x_odd": "1"}, 400, "refuse"),
+        ("/orders/%2e%2e;/open", "GET", {}, 400, "refuse"),
         ("/away", "GET", {}, 302, "redirect"),
         ("/orders", "GET", {}, 401, "refuse"),
         ("/orders", "GET", {"x-api-key": "wrong"}, 401, "refuse"),

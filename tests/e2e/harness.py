@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final, Self, TypeVar
@@ -199,11 +199,15 @@ class SeparateGateway(Gateway):
         self.sidecar = self.start_sidecar(file)
         self.wait_for_sidecar()
 
-    def start_envoy(self) -> subprocess.Popen[bytes]:
+    def start_envoy(self, replaced: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """`replaced` are texts of the bootstrap with what stands there instead."""
         bootstrap = self.work / "bootstrap.yaml"
         render = [sys.executable, "-m", "extproc", "render", str(self.file)]
-        with bootstrap.open("wb") as output:
-            subprocess.run(render, env=self.environment, stdout=output, check=True)
+        text = subprocess.run(render, env=self.environment, stdout=subprocess.PIPE, check=True, text=True).stdout
+        for old, new in (replaced or {}).items():
+            assert old in text
+            text = text.replace(old, new)
+        bootstrap.write_text(text)
         command = [find_envoy(), "-c", str(bootstrap), "--concurrency", "2", "--disable-hot-restart"]
         with (self.work / "envoy.log").open("wb") as output:
             return self._start([*command, "--log-level", "warning"], output, output)
@@ -220,10 +224,11 @@ class SeparateGateway(Gateway):
         return process
 
 
-def fetch(url: str) -> str:
+def fetch(url: str, token: str = "") -> str:
     """The answer's text, or nothing where nobody answers with a 2xx."""
+    asked = urllib.request.Request(url, headers={"authorization": f"Bearer {token}"} if token else {})  # noqa: S310
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - an admin address of our own
+        with urllib.request.urlopen(asked, timeout=2) as answer:  # noqa: S310 - an admin address of our own
             return str(answer.read().decode())
     except OSError:
         return ""

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 
-from tests.e2e.clients import Field, Reply, read_reply, request
+from tests.e2e.clients import Field, read_reply, request
 from tests.e2e.credentials import FREE, PREMIUM, bearer
-from tests.e2e.harness import FENCE, HEAD, RunningGateway
+from tests.e2e.harness import FENCE, HEAD, RunningGateway, eventually
+from tests.e2e.http2 import ask
 from tests.e2e.upstreams import Upstream, started
 
 pytestmark = pytest.mark.e2e
 
-GATEWAY = (
-    HEAD
-    + """
-upstreams: {open: {endpoints: ["${OPEN}"]}, guarded: {endpoints: ["${GUARDED}"]}}
-tiers: {free: {rate: 1000/s}, premium: {rate: 1000/s}}
-models:
-  choice: {versions: {v1: {upstream: guarded, weight: 100}}, sticky: consumer}
-defaults: {authenticate: [company, partners], limits: []}
-routes:
-  - {name: host, match: {hosts: [h.example], path_prefix: /}, upstream: guarded, PREMIUM_ONLY}
-  - {name: admin, match: {path_prefix: /admin}, upstream: guarded, PREMIUM_ONLY}
-  - {name: app, match: {path_prefix: /app}, upstream: guarded}
-  - {name: counted, match: {path_prefix: /counted}, upstream: guarded, limits: [tier, {per: address, rate: 1000/s}]}
-  - {name: model, match: {path_prefix: /model}, model: choice}
-  - """.replace("PREMIUM_ONLY", """authorize: 'consumer.tier == "premium"'""")
-    + FENCE
-    + """
-  - {name: rest, match: {path_prefix: /}, upstream: open, authenticate: none}
-"""
-)
 # Everything by which a client could claim what only a proxy may say.
 FORGED = [
     "x-consumer-id", "x-consumer-tier", "x-consumer-scopes", "x-consumer-anything", "x-extproc-cluster",
@@ -47,6 +28,31 @@ FORGED = [
     "x-envoy-auth-failure-mode-allowed", "x-envoy-auth-partial-body", "x-original-url", "x-rewrite-url",
     "x-forwarded-host", "x-http-method-override", "x-http-method", "x-method-override",
 ]  # fmt: skip
+WITNESS = "x-witness"  # a header that nobody removes
+NAMES = ", ".join(f'"{name}"' for name in (*FORGED, WITNESS))
+GATEWAY = (
+    HEAD
+    + """
+upstreams: {open: {endpoints: ["${OPEN}"]}, guarded: {endpoints: ["${GUARDED}"]}}
+tiers: {free: {rate: 1000/s}, premium: {rate: 1000/s}}
+models:
+  choice: {versions: {v1: {upstream: guarded, weight: 100}}, sticky: consumer}
+defaults: {authenticate: [company, partners], limits: []}
+routes:
+  - name: unseen
+    match: {path: /unseen}
+    upstream: guarded
+    authorize: '!request.headers.exists(name, name in [NAMES])'
+  - {name: admin, match: {path_prefix: /admin}, upstream: guarded, PREMIUM_ONLY}
+  - {name: app, match: {path_prefix: /app}, upstream: guarded}
+  - {name: counted, match: {path_prefix: /counted}, upstream: guarded, limits: [tier, {per: address, rate: 1000/s}]}
+  - {name: model, match: {path_prefix: /model}, model: choice}
+  - """.replace("PREMIUM_ONLY", """authorize: 'consumer.tier == "premium"'""").replace("NAMES", NAMES)
+    + FENCE
+    + """
+  - {name: rest, match: {path_prefix: /}, upstream: open, authenticate: none}
+"""
+)
 
 
 @pytest.fixture(scope="module")
@@ -71,93 +77,6 @@ def nobody_received(upstreams: list[Upstream]) -> bool:
     return not any(upstream.received for upstream in upstreams)
 
 
-ADMIN_SPELLINGS = [
-    "/admin", "/x/../admin", "//admin", "///admin", "/./admin", "/x/%2e%2e/admin", "/x/%2E%2E/admin", "/x/.%2e/admin",
-    "/%61dmin", "/%61%64%6d%69%6e", "/a/..//admin", "/admin/../admin", "/admin/x/..", "/admin?x=1", "/x/..%2fadmin",
-    "/x%2f..%2fadmin", "/x/..%5cadmin", "/%2fadmin", "/%5cadmin", "/x\\..\\admin", "\\admin", "/admin/", "/admin/%2e",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("path", ADMIN_SPELLINGS)
-def test_no_spelling_of_a_guarded_path_reaches_an_upstream_unauthenticated(
-    gateway: RunningGateway, upstreams: list[Upstream], path: str
-) -> None:
-    reply = gateway.client.get(path)
-    assert 300 <= reply.status < 500
-    assert nobody_received(upstreams), [upstream.received for upstream in upstreams]
-
-
-OTHER_PATHS = ["/a\\admin", "/x/..;/admin", "/Admin", "/ADMIN", "/admin;x=1", "/adminx", "/%2561dmin", "/a%252fadmin"]
-
-
-@pytest.mark.parametrize(
-    "path", [*ADMIN_SPELLINGS, *OTHER_PATHS, "/app/a%20b", "/app/%e4", "/app/..%c0%af", "/app/a=b"]
-)
-def test_the_path_that_was_judged_is_the_path_that_the_upstream_sees(
-    gateway: RunningGateway, upstreams: list[Upstream], path: str
-) -> None:
-    with gateway.watched() as decisions:
-        reply = gateway.client.get(path, PREMIUM)
-    received = [one for upstream in upstreams for one in upstream.received]
-    if not received:
-        assert 300 <= reply.status < 500
-        return
-    seen = received[0].target.partition("?")[0]
-    assert [decision["path"] for decision in decisions] == ([seen] if upstreams[1].received else [])
-    if upstreams[0].received:
-        assert re.fullmatch("/admin(/.*)?", seen) is None
-
-
-@pytest.mark.parametrize("path", ["/a%2fadmin", "/a%5cadmin", "/a%2Fadmin", "/app%2f..%2fadmin"])
-def test_an_escaped_slash_is_sent_back_unescaped_and_reaches_nobody(
-    gateway: RunningGateway, upstreams: list[Upstream], path: str
-) -> None:
-    assert gateway.client.get(path, PREMIUM).status in (307, 400)
-    assert nobody_received(upstreams)
-
-
-@pytest.mark.parametrize("path", ["/app#x", "/app#", "/app%00", "/app/%00x", "/app?x#y", "app", ""])
-def test_a_path_with_a_fragment_or_a_nul_is_400(gateway: RunningGateway, upstreams: list[Upstream], path: str) -> None:
-    raw = request("GET", path, ("host", "gateway.test"), FREE)
-    reply = gateway.client.send(raw)
-    assert reply is not None
-    assert reply.status == 400
-    assert nobody_received(upstreams)
-
-
-@pytest.mark.parametrize("host", ["h.example", "H.EXAMPLE", "h.example:443", "h.example.", "H.Example.:8443"])
-def test_no_spelling_of_a_host_gets_around_its_policy(
-    gateway: RunningGateway, upstreams: list[Upstream], host: str
-) -> None:
-    assert gateway.client.get("/x", host=host).status == 401
-    assert nobody_received(upstreams)
-    reply = gateway.client.get("/x", PREMIUM, host=host)
-    assert reply.status == 200
-    assert gateway.decision(reply.id)["route"] == "host"
-    assert gateway.decision(reply.id)["host"].lower() == "h.example"
-
-
-@pytest.mark.parametrize(
-    "hosts", [["h.example", "other.example"], ["other.example", "h.example"], ["h.example,other.example"], [""], []]
-)
-def test_a_host_that_is_not_one_name_reaches_no_guarded_route(
-    gateway: RunningGateway, upstreams: list[Upstream], hosts: list[str]
-) -> None:
-    reply = gateway.client.send(request("GET", "/admin", *(("host", host) for host in hosts)))
-    assert reply is not None
-    assert 400 <= reply.status < 500
-    assert nobody_received(upstreams)
-
-
-def test_the_host_of_an_absolute_target_is_the_one_that_counts(
-    gateway: RunningGateway, upstreams: list[Upstream]
-) -> None:
-    reply = gateway.client.send(request("GET", "http://h.example/x", ("host", "other.example")))
-    assert reply is not None
-    assert reply.status == 401
-    assert nobody_received(upstreams)
-
-
 @pytest.mark.parametrize(
     "forged", [bearer("x", aud="other"), ("authorization", "Bearer x"), ("authorization", "Basic eA==")]
 )
@@ -169,7 +88,8 @@ def test_two_authorization_headers_are_401(
     assert gateway.client.get("/app", good).status == 200
     upstreams[1].clear()
     fields = (good, forged) if good_first else (forged, good)
-    assert gateway.client.get("/app", *fields).status == 401
+    reply = gateway.client.get("/app", *fields)
+    assert (reply.status, len(reply.all("www-authenticate"))) == (401, 1)
     assert nobody_received(upstreams)
 
 
@@ -183,6 +103,9 @@ def test_two_credentials_are_401(gateway: RunningGateway, upstreams: list[Upstre
 def test_a_header_with_an_underscore_is_400(gateway: RunningGateway, upstreams: list[Upstream], field: Field) -> None:
     assert gateway.client.get("/other", field).status == 400
     assert nobody_received(upstreams)
+
+
+IDENTITY = {"x-consumer-id": "free-caller", "x-consumer-tier": "free", "x-consumer-scopes": "orders:read"}
 
 
 def forged_fields(name: str) -> list[Field]:
@@ -203,8 +126,17 @@ def test_a_forged_header_reaches_no_upstream_when_authenticated(
     gateway: RunningGateway, upstreams: list[Upstream], path: str, name: str
 ) -> None:
     assert gateway.client.get(path, FREE, *forged_fields(name)).status == 200
-    ours = {"x-consumer-id": "free-caller", "x-consumer-tier": "free", "x-consumer-scopes": "orders:read"}
-    assert upstreams[1].only().all(name) == ([ours[name]] if name in ours else [])
+    assert upstreams[1].only().all(name) == [value for one, value in IDENTITY.items() if one == name]
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_forged_header_is_not_seen_by_policies(gateway: RunningGateway, upstreams: list[Upstream], name: str) -> None:
+    assert gateway.client.get("/unseen", FREE, *forged_fields(name)).status == 200
+    assert upstreams[1].only().all(name) == [value for one, value in IDENTITY.items() if one == name]
+
+
+def test_a_header_that_nobody_removes_is_seen_by_policies(gateway: RunningGateway) -> None:
+    assert gateway.client.get("/unseen", FREE, (WITNESS, "1")).status == 403
 
 
 def test_the_upstream_is_told_who_is_asking_and_not_the_credential(
@@ -236,24 +168,42 @@ def test_odd_bytes_in_a_header_are_judged_like_others_and_make_one_log_line(
     with gateway.watched() as decisions:
         refused = gateway.client.get("/app", ("x-odd", odd), ("user-agent", odd))
         allowed = gateway.client.get("/app", FREE, ("x-odd", odd), ("user-agent", odd))
-    assert refused.status in (400, 401)
-    assert allowed.status in (200, 400)
-    if allowed.status == 200:
-        assert upstreams[1].only().all("x-odd") == [odd]
-    assert len(decisions) == sum(reply.status != 400 for reply in (refused, allowed))
+    assert (refused.status, allowed.status) == (401, 200)
+    assert upstreams[1].only().all("x-odd") == [odd]
+    assert [one["request_id"] for one in decisions] == [refused.id, allowed.id]
 
 
-@pytest.mark.parametrize("value", ["a\rb", "a\nx-consumer-id: forged", "a\r\n\tfolded", "a\x00b", "a\x7fb"])
+def test_whatever_bytes_a_request_line_has_it_is_one_line_of_the_access_log(gateway: RunningGateway) -> None:
+    odd = "".join(map(chr, (*range(0x80, 0x100), 0x22, 0x5C, 0x7B)))
+    for mark in ("odd-1", "odd-2"):
+        gateway.client.send(request("GET", f"/app/{mark}{odd}", ("host", "gateway.test"), FREE))
+        ask(gateway.client.port, (":path", f"/app/{mark}{odd}"), FREE)
+
+    def logged() -> list[str] | None:
+        lines = (gateway.work / "envoy.log").read_bytes().decode("utf-8", "replace").split("\n")
+        found = [line for line in lines if "odd-" in line]
+        return found if any("odd-2" in line for line in found) else None
+
+    found = eventually(logged, "Envoy has written its access log", 30)
+    assert all(json.loads(line)["method"] == "GET" for line in found)
+    assert len(found) <= 4
+
+
+@pytest.mark.parametrize(
+    "value", ["a\rb", "a\nx-consumer-id: forged", "a\r\n\tfolded", "a\r\n x-consumer-id: forged", "a\x00b", "a\x7fb"]
+)
 def test_a_line_break_in_a_header_forges_no_other_header_and_no_log_line(
     gateway: RunningGateway, upstreams: list[Upstream], value: str
 ) -> None:
     with gateway.watched() as decisions:
         reply = gateway.client.send(request("GET", "/app", ("host", "gateway.test"), FREE, ("x-odd", value)))
     assert reply is not None
-    assert reply.status in (200, 400)
+    # A line that is folded is joined, one that is not is a field of its own, a lone CR is left out: for all alike.
+    assert reply.status == (200 if "\n" in value or "\r" in value else 400)
     assert len(decisions) == (reply.status == 200)
     for received in upstreams[1].received:
         assert received.all("x-consumer-id") == ["free-caller"]
+        assert received.all("x-odd")[0] in ("a", "ab", "a\tfolded", "a x-consumer-id: forged")
 
 
 @pytest.mark.parametrize("names", ["authorization", "x-api-key", "authorization, x-api-key"])
@@ -261,7 +211,9 @@ def test_a_connection_header_that_drops_the_credential_is_401(
     gateway: RunningGateway, upstreams: list[Upstream], names: str
 ) -> None:
     credential = FREE if names == "x-api-key" else bearer()
-    assert gateway.client.get("/app", credential, ("connection", names)).status in (400, 401)
+    assert gateway.client.get("/app", credential).status == 200
+    upstreams[1].clear()
+    assert gateway.client.get("/app", credential, ("connection", names)).reason == "no_credentials"
     assert nobody_received(upstreams)
 
 
@@ -292,7 +244,18 @@ MALFORMED = {
     "CONNECT to a path": b"CONNECT /app HTTP/1.1\r\nhost: gateway.test\r\n\r\n",
     "a method in lower case": raw_get(method="get"),
     "a method nobody knows": raw_get(method="GETX"),
+    "a space in front of the first field": raw_get().replace(b"host:", b" host:"),
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 32,
+}
+
+
+# Where it is not 400.
+SAID = {
+    "no path": (404, "no_route"),
+    "an unknown framing": (501, "not_implemented"),
+    "an obscured framing": (501, "not_implemented"),
+    **dict.fromkeys(("HTTP/1.0", "HTTP/0.9", "HTTP/3.0"), (426, "upgrade_required")),
+    "CONNECT": (403, "closed"),
 }
 
 
@@ -302,8 +265,10 @@ def test_a_malformed_request_is_refused_before_anybody_is_asked(
 ) -> None:
     with gateway.watched() as decisions:
         reply = gateway.client.send(MALFORMED[name])
-    assert reply is None or 400 <= reply.status < 600
-    assert reply is None or reply.status < 500 or reply.status == 501
+    assert reply is not None
+    status, reason = SAID.get(name, (400, "bad_request"))
+    assert (reply.status, reply.reason) == (status, reason)
+    assert reply.header("connection") == "close" or name == "no path"
     assert decisions == []
     assert nobody_received(upstreams)
 
@@ -352,18 +317,3 @@ def test_too_many_or_too_large_headers_are_431(gateway: RunningGateway, upstream
     assert reply.status == 431
     assert decisions == []
     assert nobody_received(upstreams)
-
-
-def test_no_credential_is_written_into_any_log(gateway: RunningGateway) -> None:
-    """Neither of a good request nor of a refused one, in headers or in the query."""
-    canary = "canary-secret-4711"
-    replies: list[Reply] = [
-        gateway.client.get(f"/app?token={canary}", FREE),
-        gateway.client.get("/app", ("authorization", f"Bearer {canary}")),
-        gateway.client.get("/app", ("x-api-key", canary), ("cookie", canary)),
-    ]
-    gateway.decision(replies[-1].id)
-    written = gateway.output() + "".join(file.read_text("utf-8", "replace") for file in gateway.work.glob("*.*l*g*"))
-    written += (gateway.work / "decisions.jsonl").read_text()
-    assert canary not in written
-    assert FREE[1] not in written

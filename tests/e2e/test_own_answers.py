@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.clients import Field, Reply
-from tests.e2e.credentials import FREE, PREMIUM, bearer
+from tests.e2e.clients import Reply
+from tests.e2e.credentials import FREE, PREMIUM
 from tests.e2e.harness import FENCE, HEAD, RunningGateway, eventually
 from tests.e2e.upstreams import JSON, Answer, Upstream, refusing_port, started
 
@@ -20,18 +20,15 @@ upstreams:
   main: {endpoints: ["${MAIN}"]}
   refusing: {endpoints: ["127.0.0.1:${REFUSING}"]}
 tiers: {free: {rate: 3/hour}, premium: {rate: 1000/s}}
-defaults: {authenticate: partners, limits: [], timeout: 500ms, body_limit: 100}
+defaults: {authenticate: partners, limits: []}
 routes:
   - {name: app, match: {path_prefix: /app}, upstream: main}
   - {name: open, match: {path_prefix: /open}, upstream: main, authenticate: none}
   - {name: counted, match: {path: /counted}, upstream: main, limits: [tier]}
   - {name: few, match: {path: /few}, upstream: main, authenticate: none, limits: [{per: route, rate: 1/hour}]}
-  - {name: premium, match: {path: /premium}, upstream: main, authorize: 'consumer.tier == "premium"'}
   - {name: broken, match: {path: /broken}, upstream: main, authorize: 'request.headers["absent"] == "x"'}
   - {name: unserved, match: {path: /unserved}, upstream: refusing, authenticate: none}
   - {name: moved, match: {path: /moved}, redirect: {to: /app}, authenticate: none}
-  - {name: tokens, match: {path: /tokens}, upstream: main, authenticate: company}
-  - {name: either, match: {path: /either}, upstream: main, authenticate: [company, partners]}
   - name: edited
     match: {path: /edited}
     upstream: main
@@ -44,9 +41,17 @@ routes:
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
     with started("main") as (only,):
-        only.answers["/app/slow"] = only.answers["/open/slow"] = Answer(delay=1)
         only.answers["/app/leak"] = only.answers["/open/leak"] = only.answers["/edited"] = Answer(
-            fields=(JSON, ("x-extproc-secret", "1"), ("X-Extproc-Cluster", "upstream.main"), ("x-kept", "yes"))
+            fields=(
+                JSON,
+                ("x-extproc-secret", "1"),
+                ("X-Extproc-Cluster", "upstream.main"),
+                ("x-consumer-id", "1"),
+                ("x-envoy-upstream-service-time", "1"),
+                ("x-envoy-anything", "1"),
+                ("server", "nginx/1.2.3"),
+                ("x-kept", "yes"),
+            )
         )
         only.answers["/open/own-404"] = Answer(404, (("content-type", "text/plain"),), b"the upstream's own words")
         yield only
@@ -64,39 +69,6 @@ def gateway(upstream: Upstream) -> Iterator[RunningGateway]:
 @pytest.fixture(autouse=True)
 def _nothing_received(upstream: Upstream) -> None:
     upstream.clear()
-
-
-REFUSALS: dict[str, tuple[str, list[Field], int, str]] = {
-    "no credential": ("/app", [], 401, "no_credentials"),
-    "an unknown key": ("/app", [("x-api-key", "xpk_nonsense")], 401, "unknown_api_key"),
-    "an expired token": ("/tokens", [bearer(exp=1_000_000)], 401, "expired"),
-    "a token for another audience": ("/tokens", [bearer(aud="other")], 401, "wrong_audience"),
-    "not a bearer token": ("/tokens", [("authorization", "Basic eA==")], 401, "not_a_bearer_token"),
-    "not authorized": ("/premium", [FREE], 403, "not_authorized"),
-    "no route": ("/nowhere", [], 404, "no_route"),
-    "an expression that fails": ("/broken", [FREE], 500, "expression_failed"),
-    "an unserved upstream": ("/unserved", [], 503, "unavailable"),
-    "a slow upstream behind a check": ("/app/slow", [FREE], 504, "upstream_timeout"),
-    "a slow upstream": ("/open/slow", [], 504, "upstream_timeout"),
-    "a fragment": ("/app#x", [FREE], 400, "bad_request"),
-    "an underscore": ("/app", [("a_b", "c")], 400, "bad_request"),
-    "large headers": ("/app", [("x", "x" * 70_000)], 431, "headers_too_large"),
-}
-
-
-@pytest.mark.parametrize("name", REFUSALS)
-def test_a_refusal_is_problem_json_with_a_reason(gateway: RunningGateway, upstream: Upstream, name: str) -> None:
-    path, fields, status, reason = REFUSALS[name]
-    reply = gateway.client.get(path, *fields)
-    assert (reply.status, reply.reason) == (status, reason)
-    assert (len(upstream.received) == 1) == (status == 504)
-    assert_nothing_internal(reply)
-
-
-def test_a_body_over_the_limit_is_problem_json(gateway: RunningGateway, upstream: Upstream) -> None:
-    reply = gateway.client.ask("POST", "/app", FREE, body=b"x" * 101)
-    assert (reply.status, reply.reason) == (413, "body_too_large")
-    assert upstream.received == []
 
 
 def test_a_used_up_tier_is_problem_json_that_says_when_to_come_back(
@@ -121,23 +93,6 @@ def test_a_limit_that_envoy_asks_about_answers_alike(gateway: RunningGateway, up
     assert gateway.decision(refused.id, "ratelimit")["result"] == "deny"
 
 
-@pytest.mark.parametrize(
-    ("path", "challenges"),
-    [
-        ("/app", ['ApiKey header="x-api-key"']),
-        ("/tokens", ["Bearer"]),
-        ("/either", ['Bearer, ApiKey header="x-api-key"']),
-    ],
-)
-def test_a_401_says_how_to_authenticate(gateway: RunningGateway, path: str, challenges: list[str]) -> None:
-    assert gateway.client.get(path).all("www-authenticate") == challenges
-
-
-def test_a_refused_head_has_no_body(gateway: RunningGateway) -> None:
-    reply = gateway.client.ask("HEAD", "/app")
-    assert (reply.status, reply.header("content-type"), reply.body) == (401, "application/problem+json", b"")
-
-
 def test_what_an_upstream_answers_itself_is_left_alone(gateway: RunningGateway) -> None:
     reply = gateway.client.get("/open/own-404")
     assert (reply.status, reply.header("content-type"), reply.body) == (404, "text/plain", b"the upstream's own words")
@@ -151,8 +106,8 @@ def test_no_internal_header_leaves_whoever_wrote_it(gateway: RunningGateway, pat
 
 
 def assert_nothing_internal(reply: Reply) -> None:
-    internal = [name for name, _ in reply.fields if name.lower().startswith(("x-extproc-", "x-consumer-", "x-envoy-"))]
-    assert internal == []
+    internal = ("x-extproc-", "x-consumer-", "x-envoy-", "server", "via")
+    assert [name for name, _ in reply.fields if name.lower().startswith(internal)] == []
 
 
 def test_one_request_id_names_the_exchange_in_the_answer_the_record_and_the_access_log(

@@ -24,6 +24,7 @@ CONNECTION_MANAGER: Final = {
     "strip_any_host_port": True,
     "strip_trailing_host_dot": True,
     "forward_client_cert_details": "SANITIZE",
+    "server_header_transformation": "PASS_THROUGH",
     "preserve_external_request_id": False,
     "max_request_headers_kb": 60,
     "common_http_protocol_options.max_headers_count": 100,
@@ -142,6 +143,45 @@ def test_what_would_open_the_connection_manager_is_left_out(case: Path, setting:
 def test_what_would_open_a_check_is_left_out(case: Path, kind: str, left_out: dict[str, str]) -> None:
     for written in http_filters(case, kind):
         assert written.keys() & left_out == set()
+
+
+def test_odd_hosts_and_paths_are_answered_before_any_other_route(case: Path) -> None:
+    for manager in managers(case):
+        for host in manager["route_config"]["virtual_hosts"]:
+            odd = [route for route in host["routes"] if route["name"] == "extproc.odd"]
+            assert odd == host["routes"][: len(odd)]
+            assert all(route["direct_response"] == {"status": 400} for route in odd)
+            assert "safe_regex" in odd[0]["match"]
+            by_host = [route["match"]["headers"][0]["invert_match"] for route in odd[1:]]
+            assert by_host == ([True] if "*" in host["domains"][0] else [])
+
+
+def test_no_answer_says_which_software_made_it_or_what_is_ours_alone(case: Path) -> None:
+    for filter_ in http_filters(case, "header_mutation.v3.HeaderMutation"):
+        removed = filter_["mutations"]["response_mutations"]
+        prefixes = {mutation.get("remove_on_match", {}).get("key_matcher", {}).get("prefix") for mutation in removed}
+        assert prefixes >= {"x-extproc-", "x-consumer-", "x-envoy-"}
+        assert {"remove": "server"} in removed
+    assert all(manager["http_filters"][0]["name"].endswith("header_mutation") for manager in managers(case))
+    assert all(router["suppress_envoy_headers"] for router in http_filters(case, "router.v3.Router"))
+
+
+def test_every_refusal_of_envoys_own_has_words_of_ours(case: Path) -> None:
+    """The last mapper takes whatever status the others leave."""
+    for manager in managers(case):
+        mappers = manager["local_reply_config"]["mappers"]
+        asked = [mapper["filter"]["extension_filter"]["typed_config"]["expression"] for mapper in mappers]
+        assert asked[-1].startswith("response.code >= 400 && ")
+        for mapper in mappers:
+            assert mapper["body_format_override"]["content_type"] == "application/problem+json"
+            assert mapper["headers_to_add"][0]["header"] == {"key": "cache-control", "value": "no-store"}
+
+
+def test_names_with_underscores_and_too_many_headers_are_refused(case: Path) -> None:
+    for manager in managers(case):
+        options = manager["common_http_protocol_options"]
+        assert options["headers_with_underscores_action"] == "REJECT_REQUEST"
+        assert options["max_headers_count"] == 100
 
 
 def test_forged_headers_are_removed_before_a_route_is_chosen(case: Path) -> None:

@@ -36,6 +36,12 @@ def test_the_request_is_what_envoy_matched() -> None:
     )
 
 
+def test_a_host_has_no_case() -> None:
+    asked = check_request()
+    asked.attributes.request.http.host = "Shop.EXAMPLE"
+    assert decode(asked).host == "shop.example"
+
+
 @pytest.mark.parametrize(
     ("path", "seen"),
     [

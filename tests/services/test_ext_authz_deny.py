@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from http import HTTPStatus
 
 import grpc
 import pytest
@@ -36,6 +37,10 @@ class Vouches:
 
     async def authenticate(self, request: Request) -> Consumer | LocalReply:
         return self.consumer  # type: ignore[return-value]  # that is the point
+
+
+class NoException(BaseException):
+    """As libraries derive what nobody shall catch."""
 
 
 class OddError(CouldNotDecide):
@@ -71,7 +76,8 @@ async def test_a_refusal_is_the_reply_that_the_policy_made(serve: Serve) -> None
     assert answer.denied_response.status.code == 402
     headers = {item.header.key: item.header.value for item in answer.denied_response.headers}
     assert headers == {
-        "content-type": "application/problem+json", "retry-after": "60", "ratelimit": '"a";r=0;t=1',
+        "content-type": "application/problem+json", "cache-control": "no-store", "retry-after": "60",
+        "ratelimit": '"a";r=0;t=1',
     }  # fmt: skip
     assert all(item.HasField("append") and not item.append.value for item in answer.denied_response.headers)
 
@@ -107,14 +113,21 @@ async def test_a_route_that_this_plan_does_not_hold_is_an_outage(
 PROMISES = {
     "an exception": (chain(Raises(ValueError("secret"))), 500, "policy_failed"),
     "an exit": (chain(Raises(SystemExit(0))), 500, "policy_failed"),
+    "an interrupt": (chain(Raises(KeyboardInterrupt())), 500, "policy_failed"),
+    "the end of a generator": (chain(Raises(GeneratorExit())), 500, "policy_failed"),
+    "what is no exception": (chain(Raises(NoException())), 500, "policy_failed"),
     "a cancellation that nobody asked for": (chain(Raises(asyncio.CancelledError())), 500, "policy_failed"),
     "a dead store": (chain(Raises(StoreUnavailable())), 503, "store_unavailable"),
     "an error of its own": (chain(Raises(OddError("odd"))), 500, "could_not_decide"),
     "none": (chain(Answers(None)), 500, "policy_failed"),
     "true": (chain(Answers(True)), 500, "policy_failed"),
     "the class": (chain(Answers(Continue)), 500, "policy_failed"),
-    "a success": (chain(Answers(LocalReply(200, "fine"))), 500, "invalid_mutation"),
-    "an interim status": (chain(Answers(LocalReply(103, "early"))), 500, "invalid_mutation"),
+    "an exception as an answer": (chain(Answers(ValueError())), 500, "policy_failed"),
+    **{
+        f"status {status.value}": (chain(Answers(LocalReply(status.value, "fine"))), 500, "invalid_mutation")
+        for status in HTTPStatus
+        if status < HTTPStatus.MULTIPLE_CHOICES
+    },
     "a consumer that it may not name": (chain(Answers(Continue(consumer=Consumer("root")))), 500, "invalid_mutation"),
     "an upstream of another route": (chain(Answers(Continue(upstream="admin"))), 500, "invalid_mutation"),
     "no upstream": (chain(Answers(), upstreams=["v1"]), 500, "policy_failed"),
@@ -181,6 +194,18 @@ async def test_a_failure_tells_the_client_nothing_and_the_operator_where(serve: 
     detail = recorded_error(rig, "policy_failed")
     assert detail.startswith("policy 'policy-0' raised ValueError (fakes.py:")
     assert "s3cret" not in repr(rig.records)
+
+
+@pytest.mark.parametrize("error", [CouldNotDecide("s3cret"), StoreUnavailable("s3cret"), OddError("s3cret")])
+async def test_what_a_policy_says_when_it_cannot_decide_is_not_recorded_either(
+    serve: Serve, error: CouldNotDecide
+) -> None:
+    rig = await serve(gateway(chain(Raises(error))))
+    answer = await rig.check(check_request())
+    assert b"s3cret" not in answer.SerializeToString()
+    (record,) = rig.records
+    assert "s3cret" not in repr(record)
+    assert record.detail.startswith(f"{error.reason} (fakes.py:")
 
 
 async def test_a_client_that_goes_away_stops_the_policy_and_leaves_a_record(serve: Serve) -> None:

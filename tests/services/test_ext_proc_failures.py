@@ -51,7 +51,7 @@ async def immediate(rig: Rig, *messages: ProcessingRequest, revision: str = "") 
 def problem(reply: ProcessingResponse) -> tuple[int, str]:
     answer = reply.immediate_response
     fields = {item.header.key: item.header.raw_value for item in answer.headers.set_headers}
-    assert fields == {"content-type": b"application/problem+json"}
+    assert fields == {"content-type": b"application/problem+json", "cache-control": b"no-store"}
     document = json.loads(answer.body)
     assert document["status"] == answer.status.code
     assert answer.details == f"extproc_{document['reason']}"

@@ -9,12 +9,13 @@ import pytest
 
 from extproc.core.decision import Continue, HeaderEdits
 from extproc.core.errors import StoreUnavailable
+from extproc.core.limits import Charge, CounterState
 from extproc.core.message import Consumer
 from extproc.core.record import DecisionRecord, Result
 from tests.services.conftest import Serve
 from tests.services.descriptors import LIMITS, call, descriptor
 from tests.services.fakes import REFUSED, Answers, Edits, NoStore, Raises, Waits
-from tests.services.harness import Rig, chain, check_request, gateway
+from tests.services.harness import Rig, chain, check_request, gateway, settled
 from tests.services.playbook import about, response_headers
 
 FIRST = about(response_headers())
@@ -137,3 +138,38 @@ async def test_a_limit_that_is_not_there_is_no_policys_fault(serve: Serve) -> No
     with pytest.raises(grpc.aio.AioRpcError):
         await rig.should_rate_limit(call(descriptor("route-9")))
     assert told(rig) == (Result.ERROR, "unknown_route", "", [])
+
+
+class Paused:
+    """A counter store that has begun to count and does not come to an end."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+    async def hit(self, charge: Charge) -> tuple[CounterState, ...]:
+        self.begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError("never set")
+
+
+async def test_a_rate_limit_call_that_was_cancelled_is_recorded(serve: Serve) -> None:
+    store = Paused()
+    rig = await serve(gateway(limits=LIMITS), store)
+    tasks = len(asyncio.all_tasks())
+    asked = asyncio.ensure_future(rig.should_rate_limit(call(descriptor("route-0"))))
+    await asyncio.wait_for(store.begun.wait(), 10)
+    asked.cancel()
+    await settled(tasks)
+    assert told(rig) == (Result.ERROR, "could_not_decide", "limit", ["limit"])
+
+
+async def test_an_answer_whose_client_went_away_while_it_was_judged_is_recorded(serve: Serve) -> None:
+    policy = Waits()
+    rig = await serve(gateway(chain(response=[policy])))
+    tasks = len(asyncio.all_tasks())
+    stream = rig.process()
+    await stream.write(FIRST)
+    await asyncio.wait_for(policy.begun.wait(), 10)
+    stream.cancel()
+    await settled(tasks)
+    assert told(rig) == (Result.ERROR, "could_not_decide", "response-0", ["response-0"])
