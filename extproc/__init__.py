@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from extproc.core.api_key import digest, is_well_formed
     from extproc.core.choice import choose
-    from extproc.core.cookies import cookie_of
+    from extproc.core.cookies import cookie_names, cookie_of
     from extproc.core.decision import CONTINUE, Continue, Decision, HeaderEdits, LocalReply, refusal
     from extproc.core.errors import CouldNotDecide, InvalidMutation, InvalidToken, ProviderUnavailable, StoreUnavailable
     from extproc.core.flights import Flights
@@ -75,7 +75,7 @@ HOMES = {
         "is_well_formed",
     ),
     "extproc.core.choice": ("choose",),
-    "extproc.core.cookies": ("cookie_of",),
+    "extproc.core.cookies": ("cookie_names", "cookie_of"),
     "extproc.core.decision": (
         "CONTINUE",
         "Continue",
@@ -150,8 +150,8 @@ __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
     "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "KeySet", "KeySets", "KeySource", "KeyStore",
     "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Per", "Phase", "Policy", "Ports",
     "ProviderUnavailable", "Remembered", "Request", "Response", "Scope", "Secret", "Settings", "Size",
-    "StoreUnavailable", "Url", "Version", "address_subject", "choose", "cookie_of", "digest", "is_well_formed",
-    "loads_strictly", "rate_limit_headers", "rate_limited", "refusal", "variables",
+    "StoreUnavailable", "Url", "Version", "address_subject", "choose", "cookie_names", "cookie_of", "digest",
+    "is_well_formed", "loads_strictly", "rate_limit_headers", "rate_limited", "refusal", "variables",
 ]  # fmt: skip
 
 
