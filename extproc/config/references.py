@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from extproc.config.choosable import check_choosable
+from extproc.config.logins import CALLBACK, check_logins
 from extproc.config.model import EnvoySettings, Sidecar
 from extproc.config.sentences import nearest
 from extproc.core.problems import Finding, Path, spell_path
@@ -13,7 +14,6 @@ from extproc.core.problems import Finding, Path, spell_path
 Raw = Mapping[str, Any]
 
 NOBODY: Final = "none"  # the word for a route that anybody may call
-CALLBACK: Final = "/oauth2/callback"  # where `login: {}` sends browsers back to
 API_KEY_HEADER: Final = "x-api-key"  # where `api_key: {}` looks
 SIGNATURE_HEADERS: Final = frozenset({"signature", "signature-input"})  # where `hmac` looks
 ADMINS: Final = {"envoy": str(EnvoySettings().admin), "sidecar": str(Sidecar().admin)}
@@ -29,6 +29,7 @@ def check_references(data: Any) -> list[Finding]:
         *_model_upstreams(raw),
         *_reserved_names(raw),
         *_ways_back(raw),
+        *check_logins(_mapping(raw.get("authentication"))),
         *_defaults(raw),
         *check_choosable(raw),
         *(finding for index, route in _routes(raw) for finding in _route(raw, route, ("routes", index))),

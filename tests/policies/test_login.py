@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from pydantic import ValidationError
 
+from extproc.config.logins import APART
 from extproc.core.authentication import Authentication
 from extproc.core.decision import Continue, LocalReply
 from extproc.core.errors import ProviderUnavailable
@@ -136,6 +137,7 @@ async def test_the_cookie_is_for_this_host_by_https_and_no_script() -> None:
 
 STATES: dict[str, str] = {
     "another state": "code=c0de&state=other",
+    "a state that begins alike": "code=c0de&state={alike}",
     "no state": "code=c0de",
     "an empty state": "code=c0de&state=",
     "two states": "code=c0de&state={state}&state=other",
@@ -154,7 +156,8 @@ async def test_a_way_back_that_is_not_the_one_asked_for_is_refused_and_no_code_i
     browser = Browser()
     asked = await browser.is_sent("/account")
     browser.confirmed(asked["nonce"])
-    answer = await browser.asks("/oauth2/callback?" + STATES[case].format(state=asked["state"]))
+    state = asked["state"]
+    answer = await browser.asks("/oauth2/callback?" + STATES[case].format(state=state, alike=state[:-1] + "?"))
     assert refused(answer) == "login_failed"
     assert [call.url for call in browser.fetch.calls if call.url == TOKEN] == []
 
@@ -450,6 +453,11 @@ async def test_a_session_that_no_cookie_can_hold_is_no_decision() -> None:
 def test_settings_that_could_not_work_or_would_weaken_it_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         LoginSettings.model_validate({**WRITTEN, **wrong})
+
+
+def test_the_file_is_checked_for_the_defaults_that_a_login_has() -> None:
+    defaults = {name: LoginSettings.model_fields[name].default for name in APART}
+    assert {name: default for name, (default, _) in APART.items()} == defaults
 
 
 def test_secrets_are_not_shown() -> None:
