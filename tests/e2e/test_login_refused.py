@@ -80,6 +80,7 @@ def browser(gateway: RunningGateway) -> Browser:
 
 WRONG: dict[str, dict[str, str | None]] = {
     "another state": {"state": "x" * 43},
+    "a state that begins alike": {"state": "{state}-"},
     "no state": {"state": None},
     "an empty state": {"state": ""},
     "no code": {"code": None},
@@ -94,7 +95,10 @@ def test_a_way_back_that_is_not_the_one_asked_for_is_refused_and_no_code_is_exch
     browser: Browser, here: str, provider: SignIn, case: str
 ) -> None:
     way = returning(browser, f"{here}/app")
-    wrong = {name: value and value.format(issuer=provider.url) for name, value in WRONG[case].items()}
+    wrong = {
+        name: value and value.format(issuer=provider.url, state=query_of(way)["state"])
+        for name, value in WRONG[case].items()
+    }
     assert told(browser.goes(changed(way, **wrong), site=provider.url)) == (401, "login_failed")
     assert provider.asked(TOKEN) == []
     assert browser.goes(way, site=provider.url).status == 302, "what was not finished may still be"
