@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from extproc.core.addresses import Network, is_among, parse_address
     from extproc.core.api_key import digest, is_well_formed
     from extproc.core.choice import choose
-    from extproc.core.cookies import cookie_of
+    from extproc.core.cookies import cookie_names, cookie_of
     from extproc.core.decision import CONTINUE, Continue, Decision, HeaderEdits, LocalReply, refusal
     from extproc.core.errors import CouldNotDecide, InvalidMutation, InvalidToken, ProviderUnavailable, StoreUnavailable
     from extproc.core.flights import Flights
@@ -89,7 +89,10 @@ HOMES = {
         "is_well_formed",
     ),
     "extproc.core.choice": ("choose",),
-    "extproc.core.cookies": ("cookie_of",),
+    "extproc.core.cookies": (
+        "cookie_names",
+        "cookie_of",
+    ),
     "extproc.core.decision": (
         "CONTINUE",
         "Continue",
@@ -171,7 +174,7 @@ __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
     "KeySets", "KeySource", "KeyStore", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name",
     "Network", "Parameter", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "QueryName", "Remembered",
     "Request", "Response", "Scope", "Secret", "Settings", "Size", "StoreUnavailable", "Url", "Version",
-    "address_subject", "choose", "cookie_of", "digest", "is_among", "is_well_formed", "loads_strictly",
+    "address_subject", "choose", "cookie_names", "cookie_of", "digest", "is_among", "is_well_formed", "loads_strictly",
     "parameters_called", "parse_address", "rate_limit_headers", "rate_limited", "read_certificate", "refusal",
     "variables",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from extproc.config.choosable import check_choosable
+from extproc.config.logins import CALLBACK, check_logins
 from extproc.config.model import EnvoySettings, Sidecar
 from extproc.config.raw import NOBODY, Raw
 from extproc.config.raw import anonymous as _anonymous
@@ -15,7 +16,6 @@ from extproc.config.raw import mapping as _mapping
 from extproc.config.sentences import nearest
 from extproc.core.problems import Finding, Path, spell_path
 
-CALLBACK: Final = "/oauth2/callback"  # where `login: {}` sends browsers back to
 CLIENT_CERTIFICATE: Final = "client_certificate"
 API_KEY_HEADER: Final = "x-api-key"  # where `api_key: {}` looks
 SIGNATURE_HEADERS: Final = frozenset({"signature", "signature-input"})  # where `hmac` looks
@@ -33,6 +33,7 @@ def check_references(data: Any) -> list[Finding]:
         *_reserved_names(raw),
         *_ways_back(raw),
         *_client_certificates(raw),
+        *check_logins(_mapping(raw.get("authentication"))),
         *_defaults(raw),
         *check_choosable(raw),
         *(finding for index, route in _routes(raw) for finding in _route(raw, route, ("routes", index))),

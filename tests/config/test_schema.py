@@ -48,6 +48,7 @@ BEYOND = {
     *("duration-of-millennia", "jwks-name-too-long", "keys-in-a-redis-of-no-host", "limit-by-tier-without-tiers"),
     *("limit-per-consumer-for-nobody", "match-on-a-credential-in-the-query"),
     *("login-that-nobody-comes-back-to", "login-with-a-short-secret"),
+    *("logins-that-share-a-callback", "logins-that-share-a-cookie"),
     *("match-on-a-credential", "match-on-the-default-credential", "missing-jwks-file", "model-that-sticks-to-nobody"),
     *("open-route-chosen-by-a-header", "open-route-chosen-by-a-parameter"),
     *("redirect-to-an-impossible-port", "shared-admin-address", "shared-default-admin-address"),
