@@ -38,6 +38,12 @@ LIMIT: Final = "extproc.limit"
 ADDRESS: Final = "masked_remote_address"  # fixed by Envoy's masked_remote_address action
 DOMAIN: Final = "extproc"
 
+# How a shared limit is told to Envoy's rate_limit_quota filter, which a route cannot tell anything (Envoy 1.40): by a
+# header of the request, under a prefix that no client gets through the edge. It is removed before the upstream.
+QUOTA_HEADER: Final = "x-envoy-extproc-quota"
+QUOTA_CONSUMER: Final = "extproc.consumer"  # with LIMIT and REVISION, the parts of a bucket's id
+NO_QUOTA: Final = "none"  # LIMIT in the id of the bucket that admits nobody
+
 # Where Envoy files the dynamic metadata of our ext_authz answers (external_auth.proto: CheckResponse.dynamic_metadata).
 DECISION_NAMESPACE: Final = "envoy.filters.http.ext_authz"
 DECIDED_ROUTE: Final = "route"
