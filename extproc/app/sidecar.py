@@ -32,6 +32,7 @@ from extproc.plan.describe import describe
 from extproc.plan.model import Endpoint, Plan
 from extproc.services.ext_authz import ExtAuthz
 from extproc.services.ext_proc import ExtProc
+from extproc.services.quota_stream import Quotas, QuotaStream
 from extproc.services.ratelimit import RateLimit
 from extproc.services.server import Server, SocketInUse, is_live
 from extproc.stores.file_keys import KEYS_UNREADABLE
@@ -79,7 +80,11 @@ class Sidecar:
             RateLimit(self._current, ports.counters, ports.clock, recorder),
             ExtProc(self._current, ports.clock, recorder),
         )
-        return [service.handler() for service in services]
+        handlers = [service.handler() for service in services]
+        if self._plan.quotas:
+            quotas = Quotas(self._plan.revision, self._plan.quotas, self._plan.sidecar.quota_lifetime)
+            handlers.append(QuotaStream(quotas, ports.clock, recorder).handler())
+        return handlers
 
     def _current(self) -> Gateway:
         return self._gateway

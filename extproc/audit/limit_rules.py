@@ -96,7 +96,11 @@ def _unlimited_at_first(quota: Node) -> Iterator[Node]:
 
 
 def _unlimited_alone(quota: Node) -> Iterator[Node]:
+    """Where nothing is said of it at all, an assignment that ended is as none was there: DENY_ALL is closed."""
     for bucket in _buckets(quota):
+        before = bucket.get("no_assignment_behavior", "fallback_rate_limit", "blanket_rule").text
+        if before in ("DENY_ALL", "1") and not bucket.get("expired_assignment_behavior").written:
+            continue
         yield from unless_written("expired_assignment_behavior", "fallback_rate_limit", "token_bucket")(bucket)
 
 

@@ -20,8 +20,18 @@ from envoy_data_plane.envoy.extensions.filters.http.rbac import v3 as rbac
 from envoy_data_plane.envoy.extensions.filters.http.router import v3 as router
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm
 
-from extproc.bootstrap import callouts, edge
-from extproc.bootstrap.names import BUFFER, EXT_AUTHZ, EXT_PROC, HEADER_MUTATION, RATELIMIT, RBAC, ROUTER, packed
+from extproc.bootstrap import callouts, edge, quota
+from extproc.bootstrap.names import (
+    BUFFER,
+    EXT_AUTHZ,
+    EXT_PROC,
+    HEADER_MUTATION,
+    RATE_LIMIT_QUOTA,
+    RATELIMIT,
+    RBAC,
+    ROUTER,
+    packed,
+)
 from extproc.core.names import ENVOY_PREFIX, OWNED_PREFIXES
 from extproc.plan.model import DEFAULT_BODY_LIMIT, Plan, RoutePlan
 
@@ -69,6 +79,7 @@ ORDER: Final = (
         HEADER_MUTATION,
         "first, so that it sees responses last: no internal header leaves, whoever wrote it",
         _strip_internal,
+        quota.quota_header,
     ),
     Row(
         BUFFER,
@@ -89,6 +100,14 @@ ORDER: Final = (
         callouts.ext_authz,
         callouts.ext_authz_route,
         acts=lambda route: route.placement.fused,
+    ),
+    Row(
+        RATE_LIMIT_QUOTA,
+        "limits that Envoys judge by themselves and share; after ext_authz, which says whose they are",
+        quota.rate_limit_quota,
+        quota.rate_limit_quota_route,
+        needed=lambda plan: bool(plan.quotas),
+        acts=lambda route: route.placement.shared is not None,
     ),
     Row(
         RATELIMIT,

@@ -14,7 +14,7 @@ from envoy_data_plane.envoy.type.matcher import v3 as matcher
 from extproc.bootstrap.filters import route_filters
 from extproc.bootstrap.names import NO_ROUTE, ODD, PREVIOUS_HOSTS, other_host, packed, seconds
 from extproc.core.limits import IPV6_SITE_PREFIX, Limit, Per
-from extproc.core.names import CLUSTER_HEADER, LIMIT, REVISION, ROUTE, upstream_cluster
+from extproc.core.names import CLUSTER_HEADER, LIMIT, QUOTA_HEADER, REVISION, ROUTE, upstream_cluster
 from extproc.plan.model import (
     FieldMatch,
     MatchPlan,
@@ -93,6 +93,7 @@ def _route(plan: Plan, item: RoutePlan) -> route.Route:
         return result
     result.route = _action(plan, item)
     removed = [CLUSTER_HEADER] if isinstance(item.target, ToModel) else []
+    removed += [QUOTA_HEADER] if item.placement.shared else []
     # An edited answer must arrive as plain text: ext_proc shows bodies as they are encoded.
     result.request_headers_to_remove = [*removed, "accept-encoding"] if item.placement.edits_body else removed
     return result

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from extproc.config.agreements import SOMETHING, having, rules, where
+from extproc.config.quota_stream import QuotaStream
 from extproc.config.redis_url import PATTERN, check_redis_url, is_redis_url
 from extproc.config.route import Burst, Route, RouteSettings
 from extproc.config.settings import (
@@ -153,6 +154,8 @@ class Sidecar(Settings):
     """Where counters and keys are kept."""
     signing: Signing | None = None
     """How upstreams are told who is asking so that they can verify it. Needed where a route has `forward: signed`."""
+    quota_stream: QuotaStream | None = None
+    """How Envoys share limits that they judge by themselves. Needed where a limit has `placement: quota_stream`."""
 
     @field_validator("address")
     @classmethod

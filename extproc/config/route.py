@@ -43,6 +43,10 @@ class LimitUse(Settings):
     """How many requests. Needed, but for `per: tier`, which is a long way of writing `tier`."""
     burst: Burst | None = None
     """How many of them at once. Left out: as many as the rate has."""
+    placement: Literal["sidecar", "quota_stream"] = "sidecar"
+    """Who judges it. `sidecar`: asked for every request, exact. `quota_stream`: each Envoy by itself, without a call,
+    within a share that the sidecar assigns it as `sidecar.quota_stream` says; per `tier`, `consumer` or `route`, one of
+    a route. Until a share is assigned, which a bucket's first request asks for, it refuses."""
 
     @model_validator(mode="before")
     @classmethod

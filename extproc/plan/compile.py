@@ -14,6 +14,7 @@ from extproc.config.access import AccessUse
 from extproc.config.load import Loaded
 from extproc.config.match import Match, ValueMatch
 from extproc.config.model import Config, Model, Upstream
+from extproc.config.quota_stream import QUOTA_STREAM
 from extproc.config.route import LimitUse, Route
 from extproc.config.settings import HostPort
 from extproc.core.handover import UpstreamCredential
@@ -54,6 +55,7 @@ from extproc.plan.model import (
     UpstreamPlan,
     ValueRule,
 )
+from extproc.plan.shared import SharedLimit, quota_key, shared_limit, shared_tiers
 from extproc.plan.tls import listener_tls, upstream_tls
 
 
@@ -93,8 +95,12 @@ def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
 def _revision(written: str, routes: Sequence[RoutePlan]) -> str:
     """Of the file, and of where everything runs: a kind of another version that asks to see more, or less, needs
     another bootstrap, and with the old one it would be passed by in silence."""
-    placed = [[route.name, *route.placement.filters] for route in routes]
+    placed = [[route.name, *route.placement.filters, *_shared(route)] for route in routes]
     return hashlib.sha256(json.dumps([written, placed]).encode()).hexdigest()[:16]
+
+
+def _shared(route: RoutePlan) -> Sequence[str]:
+    return (route.placement.shared.stamp,) if route.placement.shared else ()
 
 
 class _RouteCompiler:
@@ -125,6 +131,10 @@ class _RouteCompiler:
         limits = _first(route.limits, defaults.limits, [])
         own = tuple(_own_limit(route.name, position, use) for position, use in enumerate(limits) if use.per != "tier")
         by_tier = any(use.per == "tier" for use in limits)
+        shared = self._shared(route.name, limits)
+        if shared is not None:
+            by_tier = by_tier and not shared.by_tier
+            own = tuple(limit for limit in own if shared.name != quota_key(limit))
         used = self._policies(index, route)
         phases = {phase for spec in used for phase in spec.phases}
         authorize = _first(route.authorize, defaults.authorize, None)
@@ -146,6 +156,7 @@ class _RouteCompiler:
                 descriptors=() if fused else own,
                 edits=bool(phases & {Phase.RESPONSE, Phase.RESPONSE_BODY}),
                 edits_body=Phase.RESPONSE_BODY in phases,
+                shared=shared,
             ),
             timeout=timeout.total_seconds() if timeout else DEFAULT_TIMEOUT,
             body_limit=_first(route.body_limit, defaults.body_limit, DEFAULT_BODY_LIMIT),
@@ -155,6 +166,17 @@ class _RouteCompiler:
                 credentials=_first(route.forward_credentials, defaults.forward_credentials, False),
             ),
         )
+
+    def _shared(self, route: str, limits: Sequence[LimitUse]) -> SharedLimit | None:
+        """The one limit of a route that Envoys judge by themselves."""
+        stream = self._config.sidecar.quota_stream
+        for position, use in enumerate(limits):
+            if stream is not None and use.placement == QUOTA_STREAM:
+                lifetime = int(stream.ttl.total_seconds())
+                if use.per == "tier":
+                    return shared_tiers(self._tiers, stream.envoys, lifetime)
+                return shared_limit(_own_limit(route, position, use), stream.envoys, lifetime)
+        return None
 
     def _shows_credential(self, route: Route) -> bool:
         """Whether its upstream is shown a credential, which only the sidecar has. A model's routes ask it anyway."""
@@ -298,6 +320,7 @@ def _sidecar(config: Config, file: FilePath) -> SidecarPlan:
         keys=located,
         admin=_endpoint(config.sidecar.admin),
         signing=_signing(config),
+        quota_lifetime=int(config.sidecar.quota_stream.ttl.total_seconds()) if config.sidecar.quota_stream else 0,
     )
 
 

@@ -35,12 +35,20 @@ from extproc.plan.model import (
     ToRedirect,
     ValueRule,
 )
-from extproc.plan.rules import authentication_rule, brief_of, forward_rule, limit_rule, rule_of
+from extproc.plan.rules import (
+    authentication_rule,
+    brief_of,
+    forward_rule,
+    limit_rule,
+    rule_of,
+    shared_brief,
+    shared_rule,
+)
 from extproc.plan.times import STREAM_IDLE, whole_time
 
 MOST_CALLS: Final = 3
 REQUEST: Final = "request"
-FUSED, LIMITS, EDITS = "ext_authz", "ratelimit", "ext_proc"
+FUSED, SHARED, LIMITS, EDITS = "ext_authz", "rate_limit_quota", "ratelimit", "ext_proc"
 Filters = Callable[[RoutePlan], Iterable[FilterDescription]]
 
 
@@ -94,6 +102,8 @@ def _policies(plan: Plan, route: RoutePlan, at: str) -> Iterable[PolicyDescripti
     said = forward_rule(plan, route)
     if said:
         yield PolicyDescription("forward", said, said, REQUEST, FUSED, at)
+    if shared := route.placement.shared:
+        yield PolicyDescription(LIMIT, shared_rule(shared), shared_brief(shared), REQUEST, SHARED, at)
     for limit in route.placement.descriptors:
         yield PolicyDescription(LIMIT, limit_rule(limit), limit_rule(limit), REQUEST, LIMITS, at)
     for spec in reversed(route.policies):
@@ -111,7 +121,9 @@ def _tiers(plan: Plan) -> Mapping[str, Limit]:
     counted = [
         spec.settings for route in plan.routes for spec in route.policies if isinstance(spec.settings, LimitSpec)
     ]
-    return {name: limit for limits in counted for name, limit in limits.tiers.items()}
+    tiers = {name: limit for limits in counted for name, limit in limits.tiers.items()}
+    shared = [route.placement.shared for route in plan.routes if route.placement.shared]
+    return tiers | {name: quota.limit for item in shared for name, quota in item.quotas.items() if name}
 
 
 def _match(match: MatchPlan) -> MatchDescription:

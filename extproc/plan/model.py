@@ -11,7 +11,9 @@ from extproc.core.handover import UpstreamCredential
 from extproc.core.limits import Limit
 from extproc.core.policy import Phase
 from extproc.core.problems import Path
+from extproc.core.quota import Quota
 from extproc.core.specs import ChooseSpec
+from extproc.plan.shared import SharedLimit, quota_key
 from extproc.plan.tls import ListenerTlsPlan, UpstreamTlsPlan
 
 DEFAULT_TIMEOUT: Final = 15.0  # Envoy's own (route_components.proto: RouteAction.timeout), written out
@@ -67,7 +69,8 @@ class ToRedirect:
 class Placement:
     """What a request on this route costs: where each capability runs. The filters that are not named are passed by.
 
-    `fused` is the one ext_authz call. `descriptors` are the limits that Envoy's ratelimit filter asks our RLS about.
+    `fused` is the one ext_authz call. `descriptors` are the limits that Envoy's ratelimit filter asks our RLS about;
+    `shared` is the limit that its rate_limit_quota filter judges without asking.
     `edits` opens an ext_proc stream for the response; `edits_body` shows it the body as well.
     """
 
@@ -75,6 +78,7 @@ class Placement:
     descriptors: tuple[Limit, ...] = ()
     edits: bool = False
     edits_body: bool = False
+    shared: SharedLimit | None = None
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -195,6 +199,7 @@ class SidecarPlan:
     keys: str | None = field(default=None, repr=False)  # a file's absolute name, or the URL of a Redis
     workers: int = 1
     signing: SigningPlan | None = None
+    quota_lifetime: int = 0  # of an assignment of the quota stream, in whole seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +221,12 @@ class Plan:
     models: Mapping[str, ChooseSpec]
     routes: tuple[RoutePlan, ...]
     descriptors: Mapping[tuple[str, str], Limit]
+
+    @property
+    def quotas(self) -> Mapping[str, Quota]:
+        """What Envoys share, by how their buckets name it."""
+        shared = [route.placement.shared for route in self.routes if route.placement.shared]
+        return {quota_key(quota.limit): quota for item in shared for quota in item.quotas.values()}
 
     @property
     def shows_certificates(self) -> bool:

@@ -7,6 +7,7 @@ import json
 from extproc.core.limits import Limit
 from extproc.core.specs import HUNDREDTHS, AccessRule, AuthorizeSpec, ChooseSpec, LimitSpec
 from extproc.plan.model import Plan, PolicySpec, RoutePlan, ToRedirect
+from extproc.plan.shared import SharedLimit
 from extproc.plan.times import upstreams_of
 
 SHORT = {1: "s", 60: "minute", 3_600: "hour", 86_400: "day"}
@@ -71,6 +72,21 @@ def _access(rule: AccessRule) -> str:
     said = [f"{word} {', '.join(map(str, values))}" for word, values in lists.items() if values]
     said += [f"claim {name} {', '.join(map(json.dumps, values))}" for name, values in rule.claims.items()]
     return "; ".join([*said, *([rule.when] if rule.when else [])])
+
+
+def shared_rule(shared: SharedLimit) -> str:
+    """With the bound that is promised, tier by tier."""
+    said = [
+        f"{f'tier {name}: ' if name else ''}{limit_rule(quota.limit)}, judged by Envoy: {quota.bound}"
+        for name, quota in shared.quotas.items()
+    ]
+    return ", ".join(said)
+
+
+def shared_brief(shared: SharedLimit) -> str:
+    whose = "tier" if shared.by_tier else limit_rule(shared.quotas[""].limit)
+    envoys = max((quota.envoys for quota in shared.quotas.values()), default=0)
+    return f"{whose}, judged by Envoy, shared by {envoys}"
 
 
 def limit_rule(limit: Limit) -> str:

@@ -17,6 +17,7 @@ ACTING: Final[dict[str, Acts]] = {
     f"{HTTP}buffer": lambda route, own: not own.get("disabled"),
     f"{HTTP}rbac": lambda route, own: "rbac" in own,
     f"{HTTP}ext_authz": lambda route, own: not own.get("disabled"),
+    f"{HTTP}rate_limit_quota": lambda route, own: not own.get("disabled"),
     f"{HTTP}ratelimit": lambda route, own: bool(route.get("route", {}).get("rate_limits")),
     f"{HTTP}ext_proc": lambda route, own: bool(own),  # off until a route has a say
     f"{HTTP}router": lambda route, own: True,
