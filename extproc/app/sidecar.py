@@ -83,7 +83,9 @@ class Sidecar:
         handlers = [service.handler() for service in services]
         if self._plan.quotas:
             quotas = Quotas(self._plan.revision, self._plan.quotas, self._plan.sidecar.quota_lifetime)
-            handlers.append(QuotaStream(quotas, ports.clock, recorder).handler())
+            stream = QuotaStream(quotas, ports.clock, recorder)
+            self._metrics.watch_quotas(stream.envoys, stream.buckets)
+            handlers.append(stream.handler())
         return handlers
 
     def _current(self) -> Gateway:

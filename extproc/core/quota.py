@@ -22,7 +22,7 @@ FINENESS: Final = 64  # parts for each Envoy at least, so that a floor has eight
 GRACE: Final = NANOSECONDS  # what Envoy was told to do for some time it begins when it hears of it
 # Envoy counts whole tokens when a bucket's rate changes, and loses what there was of another.
 WORTH: Final = 16  # tokens at least between two changes
-MARKED: Final = 8  # less than one of so many parts more or less is no reason to change
+MARKED: Final = 16  # less than one of so many parts more or less is no reason to change
 SHORTEST_IDLE: Final = 60 * NANOSECONDS
 
 

@@ -14,7 +14,8 @@ MAX_BUCKETS: Final = 100_000  # some 60 MB here, and each Envoy holds its own
 class Nothing(Enum):
     """Why an Envoy is not told anything about a bucket."""
 
-    NO_SHARE = "no_share"  # as many Envoys as were promised have one, or had one lately
+    # As many Envoys as were promised have one, or had one lately; or it keeps what the sidecar before this one gave it.
+    NO_SHARE = "no_share"
     TOO_MANY_BUCKETS = "too_many_buckets"
     IDLE = "idle"  # it is to forget the bucket
 

@@ -69,12 +69,10 @@ class QuotaStream:
         self._numbers = count()
         self._open = 0
 
-    @property
     def envoys(self) -> int:
         """How many streams are open."""
         return self._open
 
-    @property
     def buckets(self) -> int:
         return len(self._shares)
 

@@ -93,6 +93,16 @@ class Families:
             ("store",),
             registry=registry,
         )
+        self.quota_envoys = Gauge(
+            "extproc_quota_envoys",
+            "Envoys whose quota streams are open: those that judge shared limits by themselves.",
+            registry=registry,
+        )
+        self.quota_buckets = Gauge(
+            "extproc_quota_buckets",
+            "Buckets of shared limits of which some Envoy has a share.",
+            registry=registry,
+        )
         self.loop_lag = Histogram(
             "extproc_event_loop_lag_seconds",
             "How much too late the event loop wakes a task that sleeps for 100 ms: what every decision waits.",

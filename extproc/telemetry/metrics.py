@@ -80,6 +80,11 @@ class Metrics:
         self._families.store_counters.labels(store).set_function(count)
         self._families.store_capacity.labels(store).set(capacity)
 
+    def watch_quotas(self, envoys: Callable[[], int], buckets: Callable[[], int]) -> None:
+        """Both are asked at every scrape, in a thread."""
+        self._families.quota_envoys.set_function(envoys)
+        self._families.quota_buckets.set_function(buckets)
+
     def store_operated(self, store: str, result: str) -> None:
         self._families.store_operations.labels(store, result).count += 1
 

@@ -16,7 +16,7 @@ from extproc.audit.node import Node
 from extproc.audit.rule import Finding, Rule
 from extproc.audit.severity import Severity
 from tests.audit.envoy_cases import ALSO, CASES
-from tests.audit.fragments import AUTHZ, HTTP, MANAGER, Piece, bootstrap, listener, manager, one, routed
+from tests.audit.fragments import AUTHZ, HTTP, MANAGER, Piece, bootstrap, listener, manager, one, quota, routed
 
 NOTHING: Final = frozenset[str]()
 
@@ -62,6 +62,12 @@ def test_every_field_of_a_case_is_one_that_envoy_has(rule: str) -> None:
 @pytest.mark.parametrize(("rule", "weak"), [(rule, weak) for rule, several in ALSO.items() for weak in several])
 def test_a_rule_finds_it_in_every_place(rule: str, weak: Piece) -> None:
     assert rule in ids(weak)
+
+
+def test_a_bucket_that_admits_nobody_without_an_assignment_needs_nothing_for_when_one_ends() -> None:
+    closed = "no_assignment_behavior: {fallback_rate_limit: {blanket_rule: DENY_ALL}}"
+    assert "EX423" not in ids(quota(closed))
+    assert "EX423" in ids(quota(f"{closed}, expired_assignment_behavior: {{reuse_last_assignment: {{}}}}"))
 
 
 def test_fields_may_be_spelled_in_either_of_protobufs_ways() -> None:
