@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from extproc.bootstrap.filters import ORDER
 
-EXPECTED = ["header_mutation", "buffer", "rbac", "ext_authz", "ratelimit", "ext_proc", "router"]
+EXPECTED = ["header_mutation", "buffer", "rbac", "ext_authz", "rate_limit_quota", "ratelimit", "ext_proc", "router"]
 
 
 def test_the_filters_run_in_this_order() -> None:
