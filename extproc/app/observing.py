@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Generic, ParamSpec, TypeVar
 
-from extproc.core.limits import Charge, CounterState
+from extproc.core.limits import Charge, CounterState, Settlement
 from extproc.core.ports import CounterStore, Recorder
 from extproc.core.record import DecisionRecord
 
@@ -79,10 +79,18 @@ class ObservedCounters:
             states = await self._store.hit(charge)
             result = "allowed"
             for state in states:
-                if not state.allowed:
+                if state.refuses:
                     result = "refused"
         except Exception:
             self._ended("unavailable")
             raise
         self._ended(result)
         return states
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        try:
+            await self._store.settle(settlements)
+        except Exception:
+            self._ended("unavailable")
+            raise
+        self._ended("settled")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from extproc.core.headers import Headers
-from extproc.core.limits import Charge, CounterState
+from extproc.core.limits import Charge, CounterState, Settlement
 from extproc.core.message import Consumer
 from extproc.core.record import DecisionRecord
 
@@ -33,7 +33,15 @@ class CounterStore(Protocol):
         """Judge and charge all counters atomically: the states, in the counters' order.
 
         Raises:
-            StoreUnavailable: no judgement could be made; nothing was charged.
+            StoreUnavailable: no judgement could be made. What was asked counts at most once, and is never given twice.
+        """
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Give back what a charge holds, or say what it came to. Done twice it is done once; what is never settled ends
+        by itself: a slot when its lease is over, a reservation by staying charged.
+
+        Raises:
+            StoreUnavailable: it may be done or not; it may be asked for again.
         """
 
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-from extproc.core.limits import Charge, Counter, CounterState, Hit, Limit, Per
+from extproc.core.calendar import SECONDS, Calendar, Unit
+from extproc.core.limits import Charge, Counter, CounterState, Hit, Kind, Limit, Per, Settlement
 from extproc.core.ports import CounterStore
 from extproc.stores.memory import MemoryCounters
 from extproc.testing import FakeClock
 
-STORES: Final[Mapping[str, Callable[[FakeClock], CounterStore]]] = {
-    "memory": MemoryCounters,
+
+@contextlib.asynccontextmanager
+async def in_memory(clock: FakeClock) -> AsyncIterator[CounterStore]:
+    yield MemoryCounters(clock)
+
+
+STORES: Final[Mapping[str, Callable[[FakeClock], AbstractAsyncContextManager[CounterStore]]]] = {
+    "memory": in_memory,
 }
 
 
@@ -19,8 +28,21 @@ def limit(count: int = 5, period: int = 60, burst: int = 5, name: str = "tier", 
     return Limit(name, scope, Per.CONSUMER, count, period, burst)
 
 
+def quota(count: int = 5, unit: Unit = Unit.MINUTE, kind: Kind = Kind.QUOTA, name: str = "quota") -> Limit:
+    return Limit(name, "tier/free", Per.CONSUMER, count, SECONDS[unit], count, kind, Calendar(unit))
+
+
+def sliding(count: int = 5, period: int = 60) -> Limit:
+    return Limit("sliding", "tier/free", Per.CONSUMER, count, period, count, Kind.SLIDING)
+
+
+def slots(count: int = 2, lease: int = 60) -> Limit:
+    return Limit("open", "tier/free", Per.CONSUMER, count, lease, count, Kind.CONCURRENCY)
+
+
 FIVE_A_MINUTE: Final = limit()
 ONE_A_SECOND: Final = limit(1, 1, 1, "consumer-0", "route/orders")
+TOKENS: Final = quota(100, kind=Kind.BUDGET, name="tokens")
 
 
 def hit(of: Limit = FIVE_A_MINUTE, *subject: str, count: int = 1) -> Hit:
@@ -29,6 +51,10 @@ def hit(of: Limit = FIVE_A_MINUTE, *subject: str, count: int = 1) -> Hit:
 
 def charge(*hits: Hit, key: str | None = None) -> Charge:
     return Charge(hits or (hit(),), key)
+
+
+def settlement(of: Limit, held: str, amount: int = 0) -> Settlement:
+    return Settlement(Counter(of, ("acme",)).key, held, amount)
 
 
 async def allowed(store: CounterStore, *hits: Hit, key: str | None = None) -> bool:

@@ -137,4 +137,4 @@ async def test_remembered_answers_are_bounded_in_number(clock: FakeClock, monkey
 
 
 def test_counters_are_kept_by_parts_and_not_by_a_joined_text() -> None:
-    assert Counter(FIVE_A_MINUTE, ("a", "b_c")).key == ("tier/free", "tier", "consumer", "a", "b_c")
+    assert Counter(FIVE_A_MINUTE, ("a", "b_c")).key == ("tier/free", "tier", "consumer", "rate", "a", "b_c")
