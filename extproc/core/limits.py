@@ -8,6 +8,7 @@ What is made anew for every request is a NamedTuple: a frozen dataclass takes th
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,6 +19,7 @@ from extproc.core.calendar import Calendar
 NANOSECONDS = 1_000_000_000
 IPV6_SITE_PREFIX = 64  # one customer's IPv6 network: a limit per /128 is no limit
 SLICES: Final = 32  # of a sliding window: what was admitted comes back a slice, a 32nd, late at most
+LONGEST_KEY: Final = 200  # characters; a caller may send ten thousand, and there may be a million counters
 UNKNOWN: Final = -1  # what remains of a counter that nobody could ask
 
 
@@ -85,7 +87,7 @@ class Limit:
     window: int = field(init=False, repr=False, compare=False)
     quota: int = field(init=False, repr=False, compare=False)
     policy: str = field(init=False, repr=False, compare=False)  # its member of a RateLimit-Policy
-    key: tuple[str, str, str, str] = field(init=False, repr=False, compare=False)  # how its counters' keys begin
+    key: str = field(init=False, repr=False, compare=False)  # how its counters' keys begin
 
     def __post_init__(self) -> None:
         window = max(1, -(-self.burst * self.period // self.count)) if self.kind is Kind.RATE else self.period
@@ -95,7 +97,7 @@ class Limit:
         quota = max(self.burst, window * self.count // self.period) if self.kind is Kind.RATE else self.count
         object.__setattr__(self, "quota", quota)
         object.__setattr__(self, "policy", f'"{self.name}";{_policy(self)}')
-        object.__setattr__(self, "key", (self.scope, self.name, self.per.value, self.kind.value))
+        object.__setattr__(self, "key", spell_key((self.scope, self.name, self.per.value, self.kind.value)))
 
 
 def _policy(limit: Limit) -> str:
@@ -115,9 +117,13 @@ class Counter(NamedTuple):
     subject: tuple[str, ...]
 
     @property
-    def key(self) -> tuple[str, ...]:
+    def key(self) -> str:
         """Who is counted, whatever the rate: an edited rate keeps the counter."""
-        return self.limit.key + self.subject
+        if len(self.subject) == 1:  # as most are
+            key = f"{self.limit.key}{len(self.subject[0])}:{self.subject[0]}"
+        else:
+            key = self.limit.key + spell_key(self.subject)
+        return key if len(key) <= LONGEST_KEY else _digest(key)
 
 
 class CounterState(NamedTuple):
@@ -165,9 +171,20 @@ class Settlement(NamedTuple):
     """What became of something held: of a slot, that it is free again; of a reservation, that it was `amount` in fact,
     more or less than was reserved, or 0. `held` is the key of the charge. Only the first one counts."""
 
-    key: tuple[str, ...]
+    key: str
     held: str
     amount: int = 0
+
+
+def spell_key(parts: tuple[str, ...]) -> str:
+    """One text of several, each with its length in front, so that no other parts have the same. A text, because a
+    million tuples take a hundred bytes more each."""
+    return "".join([f"{len(part)}:{part}" for part in parts])
+
+
+def _digest(key: str) -> str:
+    """Begins as no other key does: those begin with a length. A lone surrogate is a part like any other."""
+    return "#" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def holds(limit: Limit) -> bool:
