@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         HeaderName,
         LimitRate,
         Name,
+        QueryName,
         Scope,
         Secret,
         Settings,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         KeyStore,
         Ports,
     )
+    from extproc.core.query import Parameter, parameters_called
     from extproc.core.rate_limit import rate_limit_headers, rate_limited
     from extproc.core.remembered import Remembered
     from extproc.core.specs import ChooseSpec, LimitSpec, Version
@@ -64,6 +66,7 @@ HOMES = {
         "HeaderName",
         "LimitRate",
         "Name",
+        "QueryName",
         "Scope",
         "Secret",
         "Settings",
@@ -128,6 +131,10 @@ HOMES = {
         "KeyStore",
         "Ports",
     ),
+    "extproc.core.query": (
+        "Parameter",
+        "parameters_called",
+    ),
     "extproc.core.rate_limit": (
         "rate_limit_headers",
         "rate_limited",
@@ -148,10 +155,10 @@ __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
     "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore",
     "Decision", "Duration", "EditableHeader", "Expression", "Fetch", "File", "FileOrUrl", "Flights", "HeaderEdits",
     "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "KeySet", "KeySets", "KeySource", "KeyStore",
-    "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Per", "Phase", "Policy", "Ports",
-    "ProviderUnavailable", "Remembered", "Request", "Response", "Scope", "Secret", "Settings", "Size",
-    "StoreUnavailable", "Url", "Version", "address_subject", "choose", "cookie_of", "digest", "is_well_formed",
-    "loads_strictly", "rate_limit_headers", "rate_limited", "refusal", "variables",
+    "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Parameter", "Per", "Phase", "Policy",
+    "Ports", "ProviderUnavailable", "QueryName", "Remembered", "Request", "Response", "Scope", "Secret", "Settings",
+    "Size", "StoreUnavailable", "Url", "Version", "address_subject", "choose", "cookie_of", "digest", "is_well_formed",
+    "loads_strictly", "parameters_called", "rate_limit_headers", "rate_limited", "refusal", "variables",
 ]  # fmt: skip
 
 

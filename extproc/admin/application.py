@@ -6,12 +6,20 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
+from functools import partial
+from http import HTTPStatus
 from typing import Protocol
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from extproc.admin.keys import key_routes
+from extproc.admin.problems import http_problem, problem
+from extproc.core.ports import Events
+from extproc.stores.key_keeper import KeyKeeper
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -30,8 +38,8 @@ class Facts(Protocol):
         """Content type and text. Called in a thread."""
 
 
-def application(facts: Facts, token: str | None) -> Starlette:
-    """Without a token, nothing but health and metrics is answered."""
+def application(facts: Facts, token: str | None, keeper: KeyKeeper | None, events: Events) -> Starlette:
+    """Without a token, nothing but health and metrics is answered. `keeper` is None where there is no store of keys."""
     scraping = asyncio.Lock()
 
     async def healthz(request: Request) -> Response:
@@ -58,7 +66,9 @@ def application(facts: Facts, token: str | None) -> Starlette:
             Route("/readyz", readyz),
             Route("/metrics", metrics),
             Route("/plan", _for_bearer(token, plan)),
-        ]
+            *key_routes(keeper, events, partial(_for_bearer, token)),
+        ],
+        exception_handlers={HTTPException: http_problem},
     )
 
 
@@ -66,7 +76,8 @@ def _for_bearer(token: str | None, endpoint: Endpoint) -> Endpoint:
     async def guarded(request: Request) -> Response:
         given = request.headers.get("authorization", "")
         if not token or not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
-            return JSONResponse({"reason": "no_admin_token"}, 401, headers={"www-authenticate": "Bearer"})
+            said = "this is for the bearer of the admin token"
+            return problem(HTTPStatus.UNAUTHORIZED, "no_admin_token", said, {"www-authenticate": "Bearer"})
         return await endpoint(request)
 
     return guarded

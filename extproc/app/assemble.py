@@ -9,7 +9,7 @@ from extproc.config.load import Loaded
 from extproc.core.authentication import Authentication
 from extproc.core.chain import Link, PolicyChain
 from extproc.core.gateway import Gateway, ServedRoute
-from extproc.core.policy import Authenticator, Phase, Policy, cookies_of
+from extproc.core.policy import Authenticator, Phase, Policy, cookies_of, credential_query
 from extproc.core.ports import Ports
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.plan.model import Plan, PolicySpec, RoutePlan
@@ -60,6 +60,7 @@ class _Assembler:
             response_links=tuple(link for spec, link in built if spec.phases & OF_RESPONSES),
             upstreams=self.plan.choices(route),
             matched=frozenset(header.name for other in self.plan.routes for header in other.match.headers),
+            matched_query=frozenset(name.name for other in self.plan.routes for name in other.match.query),
         )
         return ServedRoute(chain, response_body=route.placement.edits_body)
 
@@ -86,4 +87,7 @@ def _authenticate(route: RoutePlan, methods: Mapping[str, Authenticator]) -> Lin
     read = {header for method in named for header in method.credential_headers}
     foreign = {header for method in methods.values() for header in method.credential_headers} - read
     cookies = frozenset(cookie for method in methods.values() for cookie in cookies_of(method))
-    return Link("authenticate", Authentication(named, tuple(sorted(foreign)), cookies), authenticates=True)
+    queried = {name for method in named for name in credential_query(method)}
+    elsewhere = {name for method in methods.values() for name in credential_query(method)} - queried
+    who = Authentication(named, tuple(sorted(foreign)), cookies, tuple(sorted(elsewhere)))
+    return Link("authenticate", who, authenticates=True)

@@ -25,6 +25,7 @@ from extproc.core.names import CLUSTER_HEADER, REQUEST_ID, is_removed_at_edge
 from extproc.core.outcome import Outcome
 from extproc.core.policy import Policy
 from extproc.core.ports import Ports
+from extproc.core.query import without
 from extproc.core.specs import LIMIT, LimitSpec
 from extproc.plan.model import RoutePlan, ToRedirect, ToUpstream
 from extproc.plan.routing import ESCAPED_SLASH, find_route, is_odd, normal_host, normal_path
@@ -42,7 +43,7 @@ async def explain(project: Project, request: Request) -> Explanation:
         InvalidConfig: what the file names cannot be used.
     """
     built = build_gateway(project)
-    async with built.fetch:
+    async with built.in_use():
         return await _explain(project, request, built)
 
 
@@ -159,7 +160,8 @@ def _allowed(
 ) -> Explanation:
     fixed = route.target.upstream if isinstance(route.target, ToUpstream) else ""
     upstream = decision.upstream or fixed
-    arriving = UpstreamRequest(upstream, request.method, _target(request), _arriving(route, request, outcome, decision))
+    rid = replace(request, query=without(request.query, decision.remove_query)) if decision.remove_query else request
+    arriving = UpstreamRequest(upstream, request.method, _target(rid), _arriving(route, request, outcome, decision))
     return replace(
         explained, decision="allow", reason="allowed", upstream=arriving, client_headers=decision.response.set
     )

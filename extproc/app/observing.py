@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Generic, ParamSpec, TypeVar
 
 from extproc.core.limits import Charge, CounterState, Settlement
-from extproc.core.ports import CounterStore, Recorder
+from extproc.core.ports import CounterStore, Events, Recorder
 from extproc.core.record import DecisionRecord
 
 AT_ONCE: Final = 128  # some 0.4 ms of counting
@@ -94,3 +94,22 @@ class ObservedCounters:
             self._ended("unavailable")
             raise
         self._ended("settled")
+
+
+class Unheard:
+    """For whoever builds a gateway without serving it: nobody reads its events."""
+
+    def event(self, name: str, **fields: object) -> None:
+        pass
+
+
+class ToldAndCounted:
+    """An event for the log, and for whoever counts."""
+
+    def __init__(self, log: Events, count: Callable[[str], None]) -> None:
+        self._log = log
+        self._count = count
+
+    def event(self, name: str, **fields: object) -> None:
+        self._log.event(name, **fields)
+        self._count(name)

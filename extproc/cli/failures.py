@@ -19,7 +19,10 @@ class Exit(IntEnum):
     RUNTIME = 3
 
 
-EXPECTED = ("AlreadyThere", "CannotRun", "NoDemo", "NoEnvoy", "NotReady", "SocketInUse", "Unreadable")
+EXPECTED = (
+    "AdminFailed", "AlreadyThere", "CannotRun", "KeyConflict", "NoDemo", "NoEnvoy", "NoKeyStore", "NotReady",
+    "SocketInUse", "StoreUnavailable", "UnknownKey", "Unreadable",
+)  # fmt: skip
 
 
 @contextlib.contextmanager

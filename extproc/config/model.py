@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
 from extproc.config.agreements import SOMETHING, having, rules, where
+from extproc.config.redis_url import PATTERN, check_redis_url, is_redis_url
 from extproc.config.route import Burst, Route, RouteSettings
 from extproc.config.settings import Address, Duration, HostPort, LimitRate, ListenAddress, Name, Settings
 from extproc.config.spelling import IPV6, PORT, Spelled, written
@@ -21,7 +22,7 @@ from extproc.core.specs import HUNDREDTHS
 
 MAX_SOCKET_FOLDER = 80  # a socket path has 108 bytes at most (unix(7)), and our own name takes the rest
 NOT_LOCAL: Final = "Envoy's admin can stop it and shows its configuration: a loopback address only"
-NO_KEY_FILE: Final = "write file:NAME, the file that holds the hashes of the API keys"
+NO_KEY_STORE: Final = "write file:NAME, the file that holds the digests of the API keys, or the URL of a Redis"
 NO_SOCKETS: Final = "write unix:/FOLDER, an absolute path to the folder of the sidecar's sockets"
 LOGICAL: Final = "dns: logical is for one endpoint, whose name stands for many; write dns: strict"
 
@@ -70,21 +71,28 @@ class EnvoySettings(Settings):
     will do."""
 
 
+KeyStoreAt = Annotated[str, written("file:NAME or Redis URL", rf"file:[\s\S]*|{PATTERN}", NO_KEY_STORE)]
+
+
 class Stores(Settings):
     """Where the sidecar keeps what it must remember."""
 
     counters: Literal["memory"] = "memory"
     """Where limits are counted: in the sidecar's memory. They begin anew when it starts."""
-    keys: Annotated[str, written("file:NAME", r"file:[\s\S]*", NO_KEY_FILE)] | None = None
-    """The file that holds the digests of the API keys, and whose they are. Needed where a method of authentication is
-    `api_key`. A relative name is looked for beside gateway.yaml."""
+    keys: Annotated[KeyStoreAt | None, Field(repr=False)] = None
+    """Where the digests of the API keys are, and whose they are: `file:NAME`, or the URL of a Redis
+    (`redis://HOST:PORT/NUMBER`, `rediss://` for TLS, `unix:///SOCKET?db=NUMBER`). Needed where a method of
+    authentication is `api_key`; made and changed by `extproc keys`. A relative name is looked for beside gateway.yaml.
+    A URL with a password belongs into the environment: `${REDIS_URL}`."""
 
     @field_validator("keys")
     @classmethod
-    def _names_a_file(cls, value: str | None) -> str | None:
-        if value is not None and not value.removeprefix("file:") != value:
-            raise ValueError(NO_KEY_FILE)
-        return value
+    def _names_a_store(cls, value: str | None) -> str | None:
+        if value is None or value.startswith("file:"):
+            return value
+        if not is_redis_url(value):
+            raise ValueError(NO_KEY_STORE)
+        return check_redis_url(value)
 
 
 class Sidecar(Settings):

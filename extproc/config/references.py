@@ -127,10 +127,15 @@ def _unshown_credentials(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
     }
     if any("hmac" in _mapping(method) for method in _mapping(raw.get("authentication")).values()):
         headers |= SIGNATURE_HEADERS
-    for name in _mapping(_mapping(route.get("match")).get("headers")):
-        if name in headers:
-            where = (*path, "match", "headers", name)
-            yield Finding(where, f"{name} carries a credential, which no route may match on")
+    queried = {
+        str(_mapping(method["api_key"])["query"])
+        for method in _mapping(raw.get("authentication")).values()
+        if _mapping(_mapping(method).get("api_key")).get("query") is not None
+    }
+    for part, names in (("headers", headers), ("query", queried)):
+        for name in _mapping(_mapping(route.get("match")).get(part)):
+            if name in names:
+                yield Finding((*path, "match", part, name), f"{name} carries a credential, which no route may match on")
 
 
 def _model_upstreams(raw: Raw) -> Iterator[Finding]:

@@ -246,6 +246,14 @@ Scope = Annotated[
 HeaderName = Annotated[
     str, Spelled(FIELD_NAME, "not a header name: write it in lower case, as x-request-id", "header name")
 ]
+QueryName = Annotated[
+    str,
+    Spelled(
+        r"[A-Za-z0-9._~-]{1,64}",
+        "not the name of a parameter: up to 64 letters, digits, dots, dashes, tildes and underscores",
+        "parameter",
+    ),
+]
 NOBODYS: Final = f"(?:{'|'.join(sorted(UNSETTABLE))})$|{'|'.join((ENVOY_PREFIX, *OWNED_PREFIXES))}"
 EditableHeader = Annotated[
     HeaderName,

@@ -226,9 +226,15 @@ def _model(name: str, item: Model) -> ChooseSpec:
     return ChooseSpec(name, versions, item.sticky)
 
 
+def located_keys(keys: str, file: FilePath) -> str:
+    """The absolute name of a file that is looked for beside `file`; the URL of a Redis as it is."""
+    name = keys.removeprefix("file:")
+    return keys if name == keys else str(file.absolute().parent / name)
+
+
 def _sidecar(config: Config, file: FilePath) -> SidecarPlan:
     keys = config.sidecar.stores.keys
-    located = str(file.absolute().parent / keys.removeprefix("file:")) if keys else None
+    located = located_keys(keys, file) if keys else None
     return SidecarPlan(
         folder=config.sidecar.folder,
         timeout=config.sidecar.timeout.total_seconds(),

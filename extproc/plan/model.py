@@ -169,7 +169,7 @@ class SidecarPlan:
     folder: str
     timeout: float
     admin: Endpoint
-    keys: str | None = None
+    keys: str | None = field(default=None, repr=False)  # a file's absolute name, or the URL of a Redis
     workers: int = 1
 
 

@@ -138,6 +138,8 @@ def allow(decision: Continue, outcome: Outcome, request: Request, stamp: Stamp) 
     ok = answer.ok_response
     ok.SetInParent()  # also where nothing is to be edited
     ok.headers_to_remove.extend((*decision.request.remove, *forged_headers(request.headers, granted)))
+    if decision.remove_query:
+        ok.query_parameters_to_remove.extend(decision.remove_query)
     add_fields(ok.headers, decision.request.set)
     ok.headers.extend(_options(granted))
     add_fields(ok.response_headers_to_add, decision.response.set)

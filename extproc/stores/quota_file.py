@@ -15,9 +15,8 @@ from typing import Final
 from extproc.core.calendar import Window
 from extproc.core.errors import StoreUnavailable
 from extproc.core.judging import Used
-from extproc.core.ports import Clock
+from extproc.core.ports import Clock, Events
 from extproc.stores.memory import Key, MemoryCounters
-from extproc.stores.remote_keys import Tell
 
 FLUSH_EVERY: Final = 1.0
 TIDY_EVERY: Final = 600  # flushes: windows that are over are in nobody's way
@@ -37,7 +36,7 @@ SAVED_AGAIN: Final = "quotas_saved_again"
 class QuotaFile:
     """One for each process, and one process for each file: the sidecar's socket sees to that."""
 
-    def __init__(self, file: Path, counters: MemoryCounters, clock: Clock, tell: Tell) -> None:
+    def __init__(self, file: Path, counters: MemoryCounters, clock: Clock, events: Events) -> None:
         """Reads what is there into the counters.
 
         Raises:
@@ -45,7 +44,7 @@ class QuotaFile:
         """
         self._counters = counters
         self._clock = clock
-        self._tell = tell
+        self._events = events
         self._failing = False
         self._flushes = 0
         try:
@@ -89,7 +88,7 @@ class QuotaFile:
         )
         running = self._database.execute("SELECT running FROM writer").fetchone()
         if running == (1,):
-            self._tell(UNCLEAN, seconds=FLUSH_EVERY)
+            self._events.event(UNCLEAN, seconds=FLUSH_EVERY)
 
     def _write(self, changed: Mapping[Key, Used], *, tidy: bool = False) -> None:
         rows = [
@@ -114,7 +113,7 @@ class QuotaFile:
     def _now(self, *, failing: bool, **said: object) -> None:
         if failing != self._failing:
             self._failing = failing
-            self._tell(UNSAVED if failing else SAVED_AGAIN, **said)
+            self._events.event(UNSAVED if failing else SAVED_AGAIN, **said)
 
     def _close(self) -> None:
         self._write(self._counters.used())

@@ -22,6 +22,16 @@ MONTH = quota(10, Unit.MONTH)
 TOKENS = quota(100, Unit.DAY, Kind.BUDGET, "tokens")
 
 
+class Told:
+    """The names of the events, in order."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+    def event(self, name: str, **fields: object) -> None:
+        self.names.append(name)
+
+
 class Kept:
     """A store with its file, as one process after the other has it."""
 
@@ -33,7 +43,7 @@ class Kept:
 
     def open(self) -> None:
         self.store = MemoryCounters(self.clock)
-        self.quotas = QuotaFile(self.file, self.store, self.clock, lambda event, **_: self.told.append(event))
+        self.quotas = QuotaFile(self.file, self.store, self.clock, Told(self.told))
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[MemoryCounters]:
@@ -66,7 +76,7 @@ async def test_a_process_that_was_killed_loses_what_it_had_not_written_and_the_n
         await kept.quotas.flush()
         assert await allowed(store, hit(MONTH, count=2))
         killed = MemoryCounters(kept.clock)
-        QuotaFile(kept.file, killed, kept.clock, lambda event, **_: kept.told.append(event))
+        QuotaFile(kept.file, killed, kept.clock, Told(kept.told))
         assert await remaining(killed, MONTH) == 3
     assert kept.told == [UNCLEAN]
 
@@ -126,4 +136,4 @@ def test_a_file_that_cannot_be_used_is_a_problem_of_the_configuration(
     (tmp_path / "text").write_text("this is no database, however long one looks at it" * 100)
     (tmp_path / "folder").mkdir()
     with pytest.raises(ValueError, match="quotas cannot be kept in"):
-        QuotaFile(tmp_path / name, MemoryCounters(clock), clock, lambda event, **_: None)
+        QuotaFile(tmp_path / name, MemoryCounters(clock), clock, Told([]))
