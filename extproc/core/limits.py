@@ -171,7 +171,7 @@ class Settlement(NamedTuple):
     """What became of something held: of a slot, that it is free again; of a reservation, that it was `amount` in fact,
     more or less than was reserved, or 0. `held` is the key of the charge. Only the first one counts."""
 
-    key: str
+    counter: Counter
     held: str
     amount: int = 0
 

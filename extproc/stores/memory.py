@@ -213,15 +213,16 @@ class MemoryCounters:
             self._reserved.popitem(last=False)
 
     def _settle(self, settlement: Settlement) -> None:
-        kept = self._kept.get(settlement.key)
-        reserved = self._reserved.pop((settlement.key, settlement.held), None)
+        key = settlement.counter.key
+        kept = self._kept.get(key)
+        reserved = self._reserved.pop((key, settlement.held), None)
         if kept is None:
             return
         if isinstance(kept.value, OrderedDict):
             kept.value.pop(settlement.held, None)
         elif isinstance(kept.value, Used) and reserved is not None:
-            self._kept[settlement.key] = kept._replace(value=settled(kept.value, *reserved, settlement.amount))
-            self._changed.add(settlement.key)
+            self._kept[key] = kept._replace(value=settled(kept.value, *reserved, settlement.amount))
+            self._changed.add(key)
 
     def _forget_some(self, number: int, now: int) -> None:
         """Look at a few counters in turn, more than are added, so that a full sweep is rare."""

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import RedisError
 
 from extproc.core.errors import StoreUnavailable
 from extproc.core.ports import Events
+from extproc.stores.redis_client import Client, client_of, close
 
 TIMEOUT: Final = 0.05  # seconds, for each step; Envoy waits 500 ms for the whole decision
 PATIENT: Final = 2.0  # for what nobody's request waits for: lists and changes
 STEPS: Final = 2  # connecting, and asking
-CONNECTIONS: Final = 64  # at once; with a millisecond for each answer, more than a worker decides
 PROBE_EVERY: Final = 0.25
 STORE_LOST: Final = "store_lost"
 STORE_FOUND: Final = "store_found"
@@ -31,22 +29,15 @@ T = TypeVar("T")
 class RedisConnection:
     """One for each server and process, shared by all that is kept there. `store` is its name in what is told."""
 
-    def __init__(self, url: str, store: str, events: Events, timeout: float = TIMEOUT) -> None:
-        """Nothing is opened yet. `url` has been checked by `config.redis_url`."""
+    def __init__(
+        self, url: str, store: str, events: Events, timeout: float = TIMEOUT, deadline: float | None = None
+    ) -> None:
+        """Nothing is opened yet. `url` has been checked by `config.redis_url`. `timeout` is for each step, `deadline`
+        for all together."""
         self._store = store
         self._events = events
-        self._patience = timeout * STEPS
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=timeout,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,  # no greeting, which would be a third step
-            driver_info=None,
-        )
-        self._client: Redis = Redis.from_pool(pool)
+        self._patience = timeout * STEPS if deadline is None else deadline
+        self._client: Any = client_of(url, timeout)
         self._lost = False
         self._reached = False
         self._doubted = asyncio.Event()
@@ -63,6 +54,25 @@ class RedisConnection:
         self._reached = True
         return answer
 
+    @property
+    def is_cluster(self) -> bool:
+        return isinstance(self._client, RedisCluster)
+
+    async def load(self, script: bytes) -> None:
+        """In a Cluster, everywhere. Raises RedisError."""
+        await self._client.script_load(script)
+
+    async def reconnect(self) -> None:
+        """To whoever is to be asked now: this one says that it is not."""
+        if isinstance(self._client, RedisCluster):
+            self._doubted.set()
+        else:
+            await self._client.connection_pool.disconnect()
+
+    def doubt(self) -> None:
+        """Somebody had no answer of a part of it: it is to be looked at."""
+        self._doubted.set()
+
     def ready(self) -> bool:
         """Whether it was ever reached: an outage later on is told by what it refuses."""
         return self._reached
@@ -78,7 +88,7 @@ class RedisConnection:
                 await self._doubted.wait()
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await close(self._client)
 
     async def _probe(self) -> None:
         try:
@@ -102,5 +112,8 @@ class RedisConnection:
             raise StoreUnavailable(f"{self._store}: Redis does not answer ({type(error).__name__})") from None
 
 
-async def _ping(client: Redis) -> None:
+async def _ping(client: Client) -> None:
+    if isinstance(client, RedisCluster):  # who has which slots now
+        await client.initialize()
+        await client.nodes_manager.initialize()
     await client.ping()

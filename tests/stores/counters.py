@@ -7,11 +7,15 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
+from extproc.app.observing import Unheard
 from extproc.core.calendar import SECONDS, Calendar, Unit
 from extproc.core.limits import Charge, Counter, CounterState, Hit, Kind, Limit, Per, Settlement
 from extproc.core.ports import CounterStore
 from extproc.stores.memory import MemoryCounters
+from extproc.stores.redis_connection import PATIENT, RedisConnection
+from extproc.stores.redis_counters import RedisCounters
 from extproc.testing import FakeClock
+from tests import redis_groups
 
 
 @contextlib.asynccontextmanager
@@ -19,8 +23,47 @@ async def in_memory(clock: FakeClock) -> AsyncIterator[CounterStore]:
     yield MemoryCounters(clock)
 
 
+@contextlib.asynccontextmanager
+async def in_redis(url: str, clock: FakeClock) -> AsyncIterator[CounterStore]:
+    """On the real server, by the time of the test: Redis's own cannot be moved."""
+    connection = RedisConnection(url, "counters", Unheard(), PATIENT, PATIENT)
+    began = clock.ticks
+
+    def time() -> str:
+        return str(1_790_000_000_000_000 + (clock.ticks - began) // 1_000)
+
+    yield RedisCounters(connection, clock, time)
+    await connection.close()
+
+
+@contextlib.asynccontextmanager
+async def in_one_redis(clock: FakeClock) -> AsyncIterator[CounterStore]:
+    node = redis_groups.one()
+    with node.client() as client:
+        client.flushall()
+    async with in_redis(f"redis://127.0.0.1:{node.port}/0", clock) as store:
+        yield store
+
+
+@contextlib.asynccontextmanager
+async def in_a_cluster(clock: FakeClock) -> AsyncIterator[CounterStore]:
+    redis_groups.cluster().flush()
+    async with in_redis(redis_groups.cluster().url, clock) as store:
+        yield store
+
+
+@contextlib.asynccontextmanager
+async def behind_a_sentinel(clock: FakeClock) -> AsyncIterator[CounterStore]:
+    redis_groups.watched().flush()
+    async with in_redis(redis_groups.watched().url, clock) as store:
+        yield store
+
+
 STORES: Final[Mapping[str, Callable[[FakeClock], AbstractAsyncContextManager[CounterStore]]]] = {
     "memory": in_memory,
+    "redis": in_one_redis,
+    "cluster": in_a_cluster,
+    "sentinel": behind_a_sentinel,
 }
 
 
@@ -54,7 +97,7 @@ def charge(*hits: Hit, key: str | None = None) -> Charge:
 
 
 def settlement(of: Limit, held: str, amount: int = 0) -> Settlement:
-    return Settlement(Counter(of, ("acme",)).key, held, amount)
+    return Settlement(Counter(of, ("acme",)), held, amount)
 
 
 async def allowed(store: CounterStore, *hits: Hit, key: str | None = None) -> bool:

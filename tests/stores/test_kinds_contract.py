@@ -76,7 +76,7 @@ async def test_a_window_admits_its_number_and_is_empty_again_after_it(
 
 
 async def test_a_quota_does_not_care_how_its_window_is_used(store: CounterStore, clock: FakeClock) -> None:
-    clock.seconds -= clock.seconds % 60
+    clock.advance(60 - clock.seconds % 60)
     assert await allowed(store, hit(quota(), count=4))
     clock.advance(59.9)
     assert [await allowed(store, hit(quota())) for _ in range(2)] == [True, False]
@@ -91,7 +91,7 @@ async def test_a_clock_set_an_hour_off_gives_one_more_quota_at_most(
     assert [await allowed(store, hit(quota())) for _ in range(6)] == [True] * 5 + [False]
     clock.seconds += step
     admitted = [await allowed(store, hit(quota())) for _ in range(20)]
-    assert sum(admitted) == (5 if step > 0 else 0)
+    assert sum(admitted) in ((0, 5) if step > 0 else (0,))  # 0 where the store has a clock of its own
     clock.advance(60)
     assert [await allowed(store, hit(quota())) for _ in range(6)] == [True] * 5 + [False]
 
