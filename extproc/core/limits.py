@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple
@@ -176,7 +177,7 @@ class Settlement(NamedTuple):
     amount: int = 0
 
 
-def spell_key(parts: tuple[str, ...]) -> str:
+def spell_key(parts: Sequence[str]) -> str:
     """One text of several, each with its length in front, so that no other parts have the same. A text, because a
     million tuples take a hundred bytes more each."""
     return "".join([f"{len(part)}:{part}" for part in parts])

@@ -6,12 +6,25 @@ counters of one subject, whatever the limit, are together, so that one script ju
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from extproc.core.calendar import Window
-from extproc.core.limits import NANOSECONDS, SLICES, Charge, Counter, CounterState, Hit, Kind, Settlement, spell_key
+from extproc.core.errors import StoreUnavailable
+from extproc.core.limits import (
+    NANOSECONDS,
+    SLICES,
+    Charge,
+    Counter,
+    CounterState,
+    Hit,
+    Kind,
+    Limit,
+    Settlement,
+    spell_key,
+)
 
 PREFIX: Final = "extproc:"
 TAG: Final = 16  # hexadecimal digits: two subjects that share a tag share a place, and nothing else
@@ -19,6 +32,7 @@ MICROSECONDS: Final = 1_000_000
 MILLISECONDS: Final = 1_000
 NUMBERS: Final = 4  # of each item in an answer
 LARGEST: Final = 2**52  # what Lua's numbers count exactly, and twice as much
+REMEMBERED: Final = 4096  # subjects, of which a tag is; and limits, of which the numbers are
 HIT, BACK, SETTLE = "hit", "back", "settle"
 NOWHERE: Final = Window(0, 0)
 
@@ -33,38 +47,44 @@ class Item(NamedTuple):
 class Question(NamedTuple):
     """What the script is called with."""
 
-    keys: tuple[bytes, ...]
-    arguments: tuple[str | int, ...]
+    keys: Sequence[bytes]
+    arguments: Sequence[str | int]
 
 
 def group_of(counter: Counter) -> str:
     """Which counters are judged together where they must be on one server."""
-    subject = spell_key(counter.subject) if counter.subject else counter.limit.key
-    return hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()[:TAG]
+    return _tag(counter.subject or (counter.limit.key,))
+
+
+@functools.lru_cache(REMEMBERED)
+def _tag(subject: tuple[str, ...]) -> str:
+    return hashlib.sha256(spell_key(subject).encode("utf-8", "surrogatepass")).hexdigest()[:TAG]
 
 
 def ask(what: str, items: Sequence[Item], charge: Charge, holder: str, time: str, moment: int) -> Question:
     """`moment` in seconds of the epoch, for the windows of the calendar."""
     keys: list[bytes] = []
     arguments: list[str | int] = [what, time, holder]
-    for item in items:
-        counter = item.hit.counter
-        key = _key(counter)
-        keys += (key, _reservation(counter, holder))
-        arguments += _numbers(item.hit, moment)
+    tag = ""
+    for hit, _ in items:
+        tag = group_of(hit.counter)
+        key = _key(tag, hit.counter.key)
+        keys += (key, _reservation(tag, hit.counter, holder) if hit.counter.limit.kind is Kind.BUDGET else key)
+        arguments += _numbers(hit, moment)
     if charge.key is not None:
-        keys.append(_remembered(charge, items[0].hit.counter))
-    return Question(tuple(keys), tuple(arguments))
+        keys.append(_remembered(tag, charge))
+    return Question(keys, arguments)
 
 
 def ask_to_settle(settlements: Iterable[Settlement], held: str, time: str) -> Question:
     keys: list[bytes] = []
     arguments: list[str | int] = [SETTLE, time, held]
     for settlement in settlements:
-        keys += (_key(settlement.counter), _reservation(settlement.counter, held))
+        tag = group_of(settlement.counter)
+        keys += (_key(tag, settlement.counter.key), _reservation(tag, settlement.counter, held))
         amount = min(max(0, settlement.amount), LARGEST)
         arguments += (settlement.counter.limit.kind.value, amount, 0, 0, 0, 0, 0, 0)
-    return Question(tuple(keys), tuple(arguments))
+    return Question(keys, arguments)
 
 
 def states_of(items: Sequence[Item], answer: Sequence[int]) -> list[CounterState]:
@@ -78,35 +98,63 @@ def _fours(answer: Sequence[int]) -> Iterable[Sequence[int]]:
     return (answer[at : at + NUMBERS] for at in range(0, len(answer), NUMBERS))
 
 
-def _numbers(hit: Hit, moment: int) -> tuple[str | int, ...]:
-    limit = hit.counter.limit
-    window = limit.calendar.window(moment) if limit.calendar is not None else NOWHERE
+class Spelled(NamedTuple):
+    """A limit in the script's words, worked out once. `number` None: it is larger than what Lua counts exactly."""
+
+    limit: Limit
+    kind: str
+    number: int | None
+    interval: int
+    lease: int
+    shadow: int
+
+
+_spelled: dict[str, Spelled] = {}
+
+
+def spelled(limit: Limit) -> Spelled:
+    found = _spelled.get(limit.key)
+    if found is None or found.limit is not limit:
+        if len(_spelled) >= REMEMBERED:
+            _spelled.clear()
+        found = _spelled[limit.key] = _spell(limit)
+    return found
+
+
+def _spell(limit: Limit) -> Spelled:
     number, interval = limit.count, 0
     if limit.kind is Kind.RATE:
         number, interval = limit.burst, limit.interval
     elif limit.kind is Kind.SLIDING:
         interval = -(-limit.period * MICROSECONDS // SLICES)
-    amount = min(hit.count, number + 1)  # as surely too much, and no number that Lua could not count
-    return (
-        limit.kind.value, amount, number, interval, window.start, window.end,
-        limit.period * MILLISECONDS, int(limit.shadow),
-    )  # fmt: skip
+    exact = max(number, number * interval if limit.kind is Kind.RATE else 0, limit.period * NANOSECONDS) <= LARGEST
+    lease = limit.period * MILLISECONDS
+    return Spelled(limit, limit.kind.value, number if exact else None, interval, lease, int(limit.shadow))
 
 
-def _key(counter: Counter, part: str = "") -> bytes:
-    return f"{PREFIX}{{{group_of(counter)}}}{part}:{counter.key}".encode("utf-8", "surrogatepass")
+def _numbers(hit: Hit, moment: int) -> tuple[str | int, ...]:
+    limit = hit.counter.limit
+    _, kind, number, interval, lease, shadow = spelled(limit)
+    if number is None:
+        raise StoreUnavailable("a limit is larger than what Redis counts exactly")
+    start, end = limit.calendar.window(moment) if limit.calendar is not None else NOWHERE
+    amount = hit.count if hit.count <= number else number + 1  # as surely too much, and a number that Lua can count
+    return (kind, amount, number, interval, start, end, lease, shadow)
 
 
-def _reservation(counter: Counter, holder: str) -> bytes:
-    if counter.limit.kind is not Kind.BUDGET:
-        return _key(counter)
-    return _key(counter, f"held:{_short(holder)}")
+def _key(tag: str, counter: str) -> bytes:
+    return f"{PREFIX}{{{tag}}}:{counter}".encode("utf-8", "surrogatepass")
 
 
-def _remembered(charge: Charge, first: Counter) -> bytes:
-    """The whole question, for two policies may charge for one stream."""
-    asked = spell_key((charge.key or "", *(f"{hit.count}:{hit.counter.key}" for hit in charge.hits)))
-    return f"{PREFIX}{{{group_of(first)}}}asked:{_short(asked)}".encode()
+def _reservation(tag: str, counter: Counter, holder: str) -> bytes:
+    return f"{PREFIX}{{{tag}}}held:{_short(spell_key((holder, counter.key)))}".encode()
+
+
+def _remembered(tag: str, charge: Charge) -> bytes:
+    """The whole question, for two policies may charge for one stream. In a Cluster the part that is judged there has a
+    tag of its own."""
+    asked = [charge.key or "", *[f"{hit.count}:{hit.counter.key}" for hit in charge.hits]]
+    return f"{PREFIX}{{{tag}}}asked:{_short(spell_key(asked))}".encode()
 
 
 def _short(text: str) -> str:
@@ -119,11 +167,3 @@ def seconds_of(microseconds: int) -> int:
 
 def wall(seconds: float) -> int:
     return int(seconds * MICROSECONDS)
-
-
-def too_large(counter: Counter) -> bool:
-    """Whether Redis cannot count it exactly."""
-    limit = counter.limit
-    if limit.kind is Kind.RATE:
-        return limit.burst * limit.interval > LARGEST
-    return max(limit.count, limit.period * NANOSECONDS) > LARGEST

@@ -38,6 +38,7 @@ class RedisConnection:
         self._events = events
         self._patience = timeout * STEPS if deadline is None else deadline
         self._client: Any = client_of(url, timeout)
+        self._is_cluster = isinstance(self._client, RedisCluster)
         self._lost = False
         self._reached = False
         self._doubted = asyncio.Event()
@@ -56,7 +57,7 @@ class RedisConnection:
 
     @property
     def is_cluster(self) -> bool:
-        return isinstance(self._client, RedisCluster)
+        return self._is_cluster
 
     async def load(self, script: bytes) -> None:
         """In a Cluster, everywhere. Raises RedisError."""

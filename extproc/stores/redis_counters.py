@@ -34,7 +34,6 @@ from extproc.stores.redis_charge import (
     group_of,
     seconds_of,
     states_of,
-    too_large,
     wall,
 )
 from extproc.stores.redis_connection import RedisConnection
@@ -68,8 +67,15 @@ class RedisCounters:
     async def hit(self, charge: Charge) -> tuple[CounterState, ...]:
         if not charge.hits:
             return ()
-        held = charge.key is not None or any(hit.counter.limit.kind is Kind.CONCURRENCY for hit in charge.hits)
-        holder = (charge.key or secrets.token_hex(8)) if held else ""
+        holder = charge.key or ""
+        if not holder and any(hit.counter.limit.kind is Kind.CONCURRENCY for hit in charge.hits):
+            holder = secrets.token_hex(8)
+        if not self._connection.is_cluster:
+            items = [Item(hit, place) for place, hit in enumerate(charge.hits)]
+            return tuple(await self._judged(items, charge, holder))
+        return await self._hit_in_parts(charge, holder)
+
+    async def _hit_in_parts(self, charge: Charge, holder: str) -> tuple[CounterState, ...]:
         groups = self._groups(charge.hits)
         states: dict[int, CounterState] = {}
         charged: list[list[Item]] = []
@@ -97,11 +103,7 @@ class RedisCounters:
     def _groups(self, hits: Sequence[Hit]) -> list[list[Item]]:
         """What one script can judge. Those that others share come first: what is refused after them is given back, and
         for the shortest time."""
-        if any(too_large(hit.counter) for hit in hits):
-            raise StoreUnavailable("a limit is larger than what Redis counts exactly")
         items = [Item(hit, place) for place, hit in enumerate(hits)]
-        if not self._connection.is_cluster:
-            return [items]
         groups: dict[str, list[Item]] = {}
         for item in items:
             groups.setdefault(group_of(item.hit.counter), []).append(item)
@@ -130,11 +132,9 @@ class RedisCounters:
                 continue
 
     async def _all(self, charge: Charge, states: dict[int, CounterState], holder: str) -> tuple[CounterState, ...]:
-        """In a Cluster, what comes after a refusal was not asked, and what came before is no longer charged: both are
-        looked at, so that a refusal tells as much as elsewhere."""
-        if len(states) == len(charge.hits) and not (
-            self._connection.is_cluster and any(state.refuses for state in states.values())
-        ):
+        """What comes after a refusal was not asked, and what came before is no longer charged: both are looked at, so
+        that a refusal tells as much as elsewhere."""
+        if len(states) == len(charge.hits) and not any(state.refuses for state in states.values()):
             return tuple([states[place] for place in range(len(charge.hits))])
         kept = {place: state for place, state in states.items() if not state.allowed}
         looks = Charge(tuple(Hit(hit.counter, 0) for hit in charge.hits))
