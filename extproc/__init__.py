@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Size,
         Url,
     )
+    from extproc.core.addresses import Network, is_among, parse_address
     from extproc.core.api_key import digest, is_well_formed
     from extproc.core.choice import choose
     from extproc.core.cookies import cookie_of
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from extproc.core.query import Parameter, parameters_called
     from extproc.core.rate_limit import rate_limit_headers, rate_limited
     from extproc.core.remembered import Remembered
-    from extproc.core.specs import ChooseSpec, LimitSpec, Version
+    from extproc.core.specs import AccessRule, AuthorizeSpec, ChooseSpec, LimitSpec, Version
     from extproc.core.strict_json import loads_strictly
     from extproc.core.variables import variables
 
@@ -72,6 +73,11 @@ HOMES = {
         "Settings",
         "Size",
         "Url",
+    ),
+    "extproc.core.addresses": (
+        "Network",
+        "is_among",
+        "parse_address",
     ),
     "extproc.core.api_key": (
         "digest",
@@ -141,6 +147,8 @@ HOMES = {
     ),
     "extproc.core.remembered": ("Remembered",),
     "extproc.core.specs": (
+        "AccessRule",
+        "AuthorizeSpec",
         "ChooseSpec",
         "LimitSpec",
         "Version",
@@ -151,14 +159,15 @@ HOMES = {
 _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
-    "ASYMMETRIC", "Answer", "AnswerCel", "Authenticator", "CONTINUE", "Call", "Charge", "ChooseSpec", "Clock",
-    "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore",
-    "Decision", "Duration", "EditableHeader", "Expression", "Fetch", "File", "FileOrUrl", "Flights", "HeaderEdits",
-    "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "KeySet", "KeySets", "KeySource", "KeyStore",
-    "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Parameter", "Per", "Phase", "Policy",
-    "Ports", "ProviderUnavailable", "QueryName", "Remembered", "Request", "Response", "Scope", "Secret", "Settings",
-    "Size", "StoreUnavailable", "Url", "Version", "address_subject", "choose", "cookie_of", "digest", "is_well_formed",
-    "loads_strictly", "parameters_called", "rate_limit_headers", "rate_limited", "refusal", "variables",
+    "ASYMMETRIC", "AccessRule", "Answer", "AnswerCel", "Authenticator", "AuthorizeSpec", "CONTINUE", "Call", "Charge",
+    "ChooseSpec", "Clock", "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState",
+    "CounterStore", "Decision", "Duration", "EditableHeader", "Expression", "Fetch", "File", "FileOrUrl", "Flights",
+    "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "KeySet", "KeySets", "KeySource",
+    "KeyStore", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Network", "Parameter",
+    "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "QueryName", "Remembered", "Request", "Response",
+    "Scope", "Secret", "Settings", "Size", "StoreUnavailable", "Url", "Version", "address_subject", "choose",
+    "cookie_of", "digest", "is_among", "is_well_formed", "loads_strictly", "parameters_called", "parse_address",
+    "rate_limit_headers", "rate_limited", "refusal", "variables",
 ]  # fmt: skip
 
 

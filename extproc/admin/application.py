@@ -1,5 +1,5 @@
-"""Routes of the admin address. Health and metrics are for anybody who reaches it, everything else for the bearer of the
-admin token: a scraper has none, and metrics name no consumer."""
+"""Routes of the admin address. Health, metrics and public keys are for anybody who reaches it, everything else for the
+bearer of the admin token: a scraper has none, metrics name no consumer, and a public key is no secret."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import hmac
 from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
-from typing import Protocol
+from typing import Final, Protocol
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -21,6 +21,9 @@ from extproc.admin.problems import http_problem, problem
 from extproc.core.ports import Events
 from extproc.stores.key_keeper import KeyKeeper
 
+JWKS: Final = "/.well-known/jwks.json"
+# A new key is published before it signs: within this time every upstream knows it.
+JWKS_AGE: Final = "public, max-age=300"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -31,6 +34,9 @@ class Facts(Protocol):
 
     def plan(self) -> dict[str, object]: ...
 
+    def published_keys(self) -> dict[str, object] | None:
+        """The JWKS with which upstreams verify our tokens; None where nothing is signed."""
+
     def settle(self) -> None:
         """Called before `metrics`, and not in its thread: what was measured until now is to be in it."""
 
@@ -39,7 +45,8 @@ class Facts(Protocol):
 
 
 def application(facts: Facts, token: str | None, keeper: KeyKeeper | None, events: Events) -> Starlette:
-    """Without a token, nothing but health and metrics is answered. `keeper` is None where there is no store of keys."""
+    """Without a token, nothing but health, metrics and public keys is answered. `keeper` is None where there is no
+    store of keys."""
     scraping = asyncio.Lock()
 
     async def healthz(request: Request) -> Response:
@@ -51,6 +58,12 @@ def application(facts: Facts, token: str | None, keeper: KeyKeeper | None, event
 
     async def plan(request: Request) -> Response:
         return JSONResponse(facts.plan())
+
+    async def jwks(request: Request) -> Response:
+        keys = facts.published_keys()
+        if keys is None:
+            return JSONResponse({"reason": "nothing_is_signed"}, 404)
+        return JSONResponse(keys, headers={"cache-control": JWKS_AGE}, media_type="application/jwk-set+json")
 
     async def metrics(request: Request) -> Response:
         accept = ", ".join(request.headers.getlist("accept"))
@@ -65,6 +78,7 @@ def application(facts: Facts, token: str | None, keeper: KeyKeeper | None, event
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
+            Route(JWKS, jwks),
             Route("/plan", _for_bearer(token, plan)),
             *key_routes(keeper, events, partial(_for_bearer, token)),
         ],

@@ -15,7 +15,7 @@ from extproc.app.observing import Unheard
 from extproc.config.expressions import compile_expression
 from extproc.config.load import Loaded, load
 from extproc.core.gateway import Gateway
-from extproc.core.ports import CounterStore, Events, KeyStore, Ports
+from extproc.core.ports import Clock, CounterStore, Events, KeyStore, Ports
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.fetch import HttpFetch
 from extproc.plan.compile import compile_plan
@@ -27,6 +27,7 @@ from extproc.stores.key_sets import StoredKeySets
 from extproc.stores.keys import NoKeys
 from extproc.stores.memory import MemoryCounters
 from extproc.stores.redis_keys import RedisKeys
+from extproc.stores.signing import Signer, read_keys
 
 SOCKETS: Final = "EXTPROC_SOCKETS"  # `extproc up` gives sidecar and Envoy a folder of its own, whatever the file says
 
@@ -51,13 +52,15 @@ class Tended(Protocol):
 @dataclass(frozen=True, slots=True)
 class Built:
     """A gateway that can answer, what its policies use, and what must be tended meanwhile. `ledger` is where its API
-    keys are changed. Whoever asks the gateway does it within `in_use`."""
+    keys are changed; `signer` vouches for consumers, where the file says so. Whoever asks the gateway does it within
+    `in_use`."""
 
     gateway: Gateway
     ports: Ports
     fetch: HttpFetch
     tended: tuple[Tended, ...] = ()
     ledger: KeyLedger | None = None
+    signer: Signer | None = None
 
     @contextlib.asynccontextmanager
     async def in_use(self) -> AsyncIterator[None]:
@@ -104,5 +107,18 @@ def build_gateway(project: Project, counters: CounterStore | None = None, events
     keys: KeyStore = store or NoKeys()
     key_sets = StoredKeySets(clock, fetch, events.event)
     ports = Ports(clock, counters or MemoryCounters(clock), keys, key_sets, compile_expression, fetch)
-    gateway = assemble(plan, ports, project.registry, project.loaded, problems)
-    return Built(gateway, ports, fetch, tended=(key_sets, store) if store else (key_sets,), ledger=store)
+    signer = _signer(project, clock, problems)
+    gateway = assemble(plan, ports, project.registry, project.loaded, problems, signer)
+    tended = (key_sets, store) if store else (key_sets,)
+    return Built(gateway, ports, fetch, tended, ledger=store, signer=signer)
+
+
+def _signer(project: Project, clock: Clock, problems: list[Problem]) -> Signer | None:
+    signing = project.plan.sidecar.signing
+    if signing is None:
+        return None
+    try:
+        return Signer(read_keys([Path(key) for key in signing.keys]), signing.issuer, signing.lifetime, clock)
+    except ValueError as error:
+        problems.append(project.loaded.problem(("sidecar", "signing", "keys"), str(error)))
+        return None

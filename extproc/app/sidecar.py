@@ -99,6 +99,9 @@ class Sidecar:
         ledger = self._built.ledger
         return application(self, token, KeyKeeper(ledger, self._clock) if ledger else None, self._events)
 
+    def published_keys(self) -> dict[str, object] | None:
+        return self._built.signer.published() if self._built.signer else None
+
     def settle(self) -> None:
         self._operations.settle()
         self._decisions.settle()

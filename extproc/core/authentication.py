@@ -36,21 +36,25 @@ class Authentication(Policy):
     credential, `foreign_query` their query parameters: here they are one too many, and never reach the upstream.
     `cookies` are those in which any method of the gateway keeps one: browsers send them everywhere, so they are only
     taken out. A method that needs no credential is asked only where none is presented: a bad one is refused, and never
-    makes its sender anonymous.
+    makes its sender anonymous. Where the route `forwards` them, the credentials that it reads stay on the request.
     """
 
     methods: Sequence[Authenticator]
     foreign: tuple[str, ...] = ()
     cookies: frozenset[str] = frozenset()
     foreign_query: tuple[str, ...] = ()
+    forwards: bool = False
     _read: tuple[str, ...] = field(init=False, repr=False)
     _read_query: tuple[str, ...] = field(init=False, repr=False)
+    _ended: frozenset[str] = field(init=False, repr=False)  # the cookies that go no further
     _credentialed: tuple[Authenticator, ...] = field(init=False, repr=False)
     _anonymous: tuple[Authenticator, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         named = dict.fromkeys(header for method in self.methods for header in method.credential_headers)
         object.__setattr__(self, "_read", tuple(named))
+        own = {cookie for method in self.methods for cookie in cookies_of(method)} if self.forwards else set()
+        object.__setattr__(self, "_ended", self.cookies - own)
         queried = dict.fromkeys(name for method in self.methods for name in credential_query(method))
         object.__setattr__(self, "_read_query", tuple(queried))
         object.__setattr__(self, "_credentialed", tuple(one for one in self.methods if not needs_no_credential(one)))
@@ -85,7 +89,7 @@ class Authentication(Policy):
                 unasked.append(error)
                 continue
             if isinstance(answer, Consumer):
-                queried = self._read_query and self._queried(request)
+                queried = () if self.forwards else self._read_query and self._queried(request)
                 return Continue(consumer=answer, request=self._removed(request), remove_query=queried)
             refused.append((method, answer))
         if unasked:  # whoever could not be asked may have known the credential: an outage, and no denial
@@ -104,11 +108,11 @@ class Authentication(Policy):
         return tuple([name for name in self._read_query if parameters_called(name, request.query)])
 
     def _credentials(self, request: Request) -> tuple[str, ...]:
-        return tuple([header for header in self._read if header in request.headers])
+        return () if self.forwards else tuple([header for header in self._read if header in request.headers])
 
     def _removed(self, request: Request) -> HeaderEdits:
         headers = self._credentials(request)
-        left = without_cookies(request, self.cookies) if self.cookies else None
+        left = without_cookies(request, self._ended) if self._ended else None
         if left is None:
             return _removal(headers)
         gone = headers if left else (*headers, COOKIE)

@@ -17,6 +17,8 @@ from typing import Final, NamedTuple
 
 from extproc.core.calendar import Calendar
 
+from extproc.core.addresses import parse_address
+
 NANOSECONDS = 1_000_000_000
 IPV6_SITE_PREFIX = 64  # one customer's IPv6 network: a limit per /128 is no limit
 SLICES: Final = 32  # of a sliding window: what was admitted comes back a slice, a 32nd, late at most
@@ -199,8 +201,6 @@ def address_subject(address: str) -> str:
     Raises:
         ValueError: the text is not an IP address.
     """
-    parsed = ipaddress.ip_address(address.split("%", 1)[0])
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    parsed = mapped or parsed
+    parsed = parse_address(address)
     prefix = IPV6_SITE_PREFIX if parsed.version == 6 else parsed.max_prefixlen  # noqa: PLR2004 - the protocol's own name
     return str(ipaddress.ip_network((parsed, prefix), strict=False))

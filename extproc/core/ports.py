@@ -96,6 +96,13 @@ class KeySets(Protocol):
         """
 
 
+class TokenSigner(Protocol):
+    """Says who is asking so that an upstream can verify it."""
+
+    def token(self, consumer: Consumer, upstream: str) -> str:
+        """A short-lived token for that upstream alone. At once: what it takes is microseconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """An HTTP request of the gateway's own. `timeout` in seconds, for all of it; a longer answer than `max_bytes` is no
