@@ -20,10 +20,12 @@ from starlette.applications import Starlette
 from extproc.admin.application import application
 from extproc.app.background import BackgroundLog
 from extproc.app.clock import SystemClock
+from extproc.app.counter_store import open_counters
 from extproc.app.lag import lag_measured
 from extproc.app.observing import Gathered, Harmless, ObservedCounters, RecordedAndCounted, ToldAndCounted
 from extproc.app.ports import listen
 from extproc.app.project import Project, Tended, build_gateway
+from extproc.config.model import MEMORY
 from extproc.core.gateway import Gateway
 from extproc.core.names import sidecar_sockets
 from extproc.core.ports import Ports, Recorder
@@ -36,13 +38,12 @@ from extproc.services.ratelimit import RateLimit
 from extproc.services.server import Server, SocketInUse, is_live
 from extproc.stores.file_keys import KEYS_UNREADABLE
 from extproc.stores.key_keeper import KeyKeeper
-from extproc.stores.memory import MemoryCounters
+from extproc.stores.quota_file import UNCLEAN, UNSAVED
 from extproc.stores.redis_connection import STORE_LOST
 from extproc.stores.remote_keys import KEYS_UNAVAILABLE
 from extproc.telemetry import JsonRecorder, Metrics
 
 ADMIN_TOKEN: Final = "EXTPROC_ADMIN_TOKEN"  # noqa: S105 - the variable's name
-MEMORY: Final = "memory"  # the store's name in the metrics
 GRACE: Final = 2.0
 YOUNG: Final = 10_000  # objects made, and not freed at once, between two collections; some hundred decisions
 OLDER: Final = 20
@@ -61,12 +62,12 @@ class Sidecar:
         self._log = BackgroundLog(sys.stdout, harmless(metrics.line_dropped))
         self._recorder = JsonRecorder(clock, self._log.put)
         self._events = ToldAndCounted(self._recorder, harmless(metrics.happened))
-        metrics.may_happen(KEYS_UNAVAILABLE, KEYS_UNREADABLE, STORE_LOST)
-        memory = MemoryCounters(clock)
-        metrics.watch_store(MEMORY, memory.__len__, memory.capacity)
-        self._operations = Gathered[str](harmless(partial(metrics.store_operated, MEMORY)))
+        metrics.may_happen(KEYS_UNAVAILABLE, KEYS_UNREADABLE, STORE_LOST, UNCLEAN, UNSAVED)
+        self._counted = counted = open_counters(project, clock, self._events)
+        metrics.watch_store(MEMORY, counted.here.__len__, counted.here.capacity)
+        self._operations = Gathered[str](harmless(partial(metrics.store_operated, counted.name)))
         self._decisions = Gathered[DecisionRecord](harmless(metrics.record))
-        counters = ObservedCounters(memory, self._operations)
+        counters = ObservedCounters(counted.store, self._operations)
         self._built = built = build_gateway(project, counters, self._events)
         self._gateway, ports = built.gateway, built.ports
         metrics.config_loaded(self._gateway)
@@ -76,7 +77,7 @@ class Sidecar:
     def _handlers(self, ports: Ports, recorder: Recorder) -> list[grpc.GenericRpcHandler]:
         services = (
             ExtAuthz(self._current, ports.clock, recorder),
-            RateLimit(self._current, ports.counters, ports.clock, recorder),
+            RateLimit(self._current, ports.counters, ports.clock, recorder, ports.chance),
             ExtProc(self._current, ports.clock, recorder),
         )
         return [service.handler() for service in services]
@@ -88,7 +89,7 @@ class Sidecar:
         self._recorder.event("metrics_failed", error=type(error).__name__)
 
     def ready(self) -> bool:
-        return self._ready and self._built.ready()
+        return self._ready and self._built.ready() and all(one.ready() for one in self._counted.tended)
 
     def plan(self) -> dict[str, object]:
         described = describe(self._plan)
@@ -117,7 +118,8 @@ class Sidecar:
             await stack.enter_async_context(_admin(self._plan.sidecar.admin, self))
             await stack.enter_async_context(lag_measured(self._clock, self._harmless(self._metrics.loop_lagged)))
             await stack.enter_async_context(self._built.in_use())
-            await stack.enter_async_context(_tended(self._built.tended))
+            await stack.enter_async_context(self._counted.in_use())
+            await stack.enter_async_context(_tended((*self._built.tended, *self._counted.tended)))
             _make_folder(Path(self._plan.sidecar.folder))
             await self._server.start()
             stack.push_async_callback(self._server.stop, GRACE)

@@ -16,7 +16,7 @@ NO_SHARED_URL: Final = (
     "not the URL of a Redis: write redis://HOST:PORT/NUMBER, redis+sentinel://HOST:PORT,HOST:PORT/SERVICE, "
     "redis+cluster://HOST:PORT,HOST:PORT, each with rediss for TLS, or unix:///SOCKET?db=NUMBER"
 )
-SHARED_PATTERN: Final = r"(?:rediss?(?:\+sentinel|\+cluster)?://|unix:///)\S+"
+SHARED_PATTERN: Final = r"rediss?(?:\+cluster)?://\S+|rediss?\+sentinel://[^/\s]+/\S+|unix:///\S+"
 MANY: Final = re.compile(
     r"(?P<scheme>rediss?)\+(?P<kind>sentinel|cluster)://(?:(?P<user>[^@:/\s]*)(?::(?P<password>[^@/\s]*))?@)?"
     r"(?P<hosts>[^@/?#\s]+)(?:/(?P<service>[A-Za-z0-9._-]+)(?:/(?P<database>[0-9]{1,5}))?)?/?"
@@ -71,10 +71,11 @@ def names_password(text: str) -> bool:
 
 def check_shared_url(text: str) -> str:
     """As check_redis_url, for what may be kept by several servers. Raises ValueError."""
-    if text.partition("://")[0] in SCHEMES:
+    try:
         return check_redis_url(text)
-    if place_of(text) is None:
-        raise ValueError(NO_SHARED_URL)
+    except ValueError:
+        if place_of(text) is None:
+            raise ValueError(NO_SHARED_URL) from None
     return text
 
 

@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple
 
-from extproc.core.calendar import Calendar
-
 from extproc.core.addresses import parse_address
+from extproc.core.calendar import Calendar
 
 NANOSECONDS = 1_000_000_000
 IPV6_SITE_PREFIX = 64  # one customer's IPv6 network: a limit per /128 is no limit
@@ -67,6 +66,8 @@ class Limit:
 
     `calendar` are the windows of a quota and of a budget. The `period` of concurrency is how long a slot is held at
     most when nobody gives it back. `unit` is what is counted, where that is not requests. A `shadow` never refuses.
+    `of` is the header, the claim or the expression that it counts `per`; `cost` the expression for what one request
+    takes; `settle` the header of an answer that says what it was.
 
     What follows from these is worked out once. `interval` are the nanoseconds between two requests at the limit's rate,
     rounded up: never more than the operator wrote; of a sliding window, the length of a slice, rounded up as well.
@@ -86,6 +87,9 @@ class Limit:
     unit: str = ""
     shadow: bool = False
     on_error: OnError = OnError.DENY
+    of: str = ""
+    cost: str = ""
+    settle: str = ""
     interval: int = field(init=False, repr=False, compare=False)
     window: int = field(init=False, repr=False, compare=False)
     quota: int = field(init=False, repr=False, compare=False)

@@ -162,9 +162,15 @@ class Events(Protocol):
     def event(self, name: str, **fields: object) -> None: ...
 
 
+def never() -> float:
+    """For whoever leaves nothing to chance."""
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What a policy is built with. A policy keeps the ones it needs and no others. `expression` compiles CEL."""
+    """What a policy is built with. A policy keeps the ones it needs and no others. `expression` compiles CEL, `chance`
+    is a number from 0 to below 1, another one each time."""
 
     clock: Clock
     counters: CounterStore
@@ -172,3 +178,4 @@ class Ports:
     key_sets: KeySets
     expression: Callable[[str], Expression]
     fetch: Fetch
+    chance: Callable[[], float] = never

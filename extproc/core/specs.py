@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -46,11 +46,17 @@ class AuthorizeSpec:
 
 @dataclass(frozen=True, slots=True)
 class LimitSpec:
-    """`tiers` maps a tier's name to its limit; `by_tier` says whether the route wants it judged."""
+    """`tiers` maps a tier's name to its limits, `consumers` a consumer's id to those that it has in place of them;
+    `by_tier` says whether the route wants them judged. `carried` reads the limits that a consumer's `claim` carries, in
+    a scope, and raises ValueError where it carries none. `legacy` tells clients what older drafts told them, too."""
 
-    tiers: Mapping[str, Limit]
+    tiers: Mapping[str, tuple[Limit, ...]]
     by_tier: bool
     own: tuple[Limit, ...]
+    consumers: Mapping[str, tuple[Limit, ...]] = field(default_factory=dict)
+    claim: str = ""
+    legacy: bool = False
+    carried: Callable[[str, object], tuple[Limit, ...]] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from extproc.plan.description import (
     VersionDescription,
 )
 from extproc.plan.model import FieldMatch, MatchPlan, Plan, PolicySpec, RoutePlan, ToModel, ToRedirect, ValueRule
-from extproc.plan.rules import authentication_rule, brief_of, forward_rule, limit_rule, rule_of
+from extproc.plan.rules import authentication_rule, brief_of, forward_rule, limit_rule, limit_rules, rule_of
 from extproc.plan.times import STREAM_IDLE, whole_time
 
 MOST_CALLS: Final = 3
@@ -46,7 +46,7 @@ def describe(plan: Plan, filters: Filters = no_filters) -> PlanDescription:
         listeners=tuple(
             ListenerDescription(item.name, str(item.address), item.hops, item.proxy_protocol) for item in plan.listeners
         ),
-        tiers=tuple(TierDescription(name, limit_rule(limit)) for name, limit in _tiers(plan).items()),
+        tiers=tuple(TierDescription(name, limit_rules(limits)) for name, limits in _tiers(plan).items()),
         routes=routes,
         totals=Totals(len(routes), {str(number): calls.count(number) for number in range(MOST_CALLS + 1)}),
     )
@@ -90,12 +90,12 @@ def _policy(spec: PolicySpec, phase: str, service: str) -> PolicyDescription:
     return PolicyDescription(spec.kind, rule_of(spec), brief_of(spec), phase, service, spell_path(spec.at))
 
 
-def _tiers(plan: Plan) -> Mapping[str, Limit]:
+def _tiers(plan: Plan) -> Mapping[str, tuple[Limit, ...]]:
     """Those that some route counts."""
     counted = [
         spec.settings for route in plan.routes for spec in route.policies if isinstance(spec.settings, LimitSpec)
     ]
-    return {name: limit for limits in counted for name, limit in limits.tiers.items()}
+    return {name: limits for spec in counted for name, limits in spec.tiers.items()}
 
 
 def _match(match: MatchPlan) -> MatchDescription:

@@ -192,6 +192,9 @@ class SidecarPlan:
     keys: str | None = field(default=None, repr=False)  # a file's absolute name, or the URL of a Redis
     workers: int = 1
     signing: SigningPlan | None = None
+    counters: str = field(default="memory", repr=False)  # or the URL of a Redis
+    counters_timeout: float = 0.05
+    quotas: str | None = None  # a file's absolute name
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +216,7 @@ class Plan:
     models: Mapping[str, ChooseSpec]
     routes: tuple[RoutePlan, ...]
     descriptors: Mapping[tuple[str, str], Limit]
+    legacy_headers: bool = False
 
     def choices(self, route: RoutePlan) -> frozenset[str]:
         """The upstreams that a policy may choose between on this route."""

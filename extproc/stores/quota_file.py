@@ -46,6 +46,7 @@ class QuotaFile:
         self._clock = clock
         self._events = events
         self._failing = False
+        self._unclean = False
         self._flushes = 0
         try:
             file.touch(PRIVATE)
@@ -59,6 +60,8 @@ class QuotaFile:
 
     async def tend(self) -> None:
         """Runs until it is cancelled, and then writes what is left: the loop has nothing else to do by then."""
+        if self._unclean:
+            self._events.event(UNCLEAN, seconds=FLUSH_EVERY)
         self._database.execute("INSERT OR REPLACE INTO writer VALUES (1, 1)")
         try:
             while True:
@@ -87,8 +90,7 @@ class QuotaFile:
             }
         )
         running = self._database.execute("SELECT running FROM writer").fetchone()
-        if running == (1,):
-            self._events.event(UNCLEAN, seconds=FLUSH_EVERY)
+        self._unclean = running == (1,)
 
     def _write(self, changed: Mapping[Key, Used], *, tidy: bool = False) -> None:
         rows = [

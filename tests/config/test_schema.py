@@ -68,6 +68,9 @@ BEYOND = {
     ),
     *("signed-without-a-key", "signing-for-a-fraction", "signing-for-an-hour", "upstream-credential-of-nothing"),
     *("upstream-credential-with-a-line-end",),
+    *("burst-that-takes-months", "cost-of-a-response", "cost-with-a-misspelt-variable", "lease-of-a-fraction"),
+    *("lease-of-two-days", "limit-per-a-misspelt-expression", "limit-per-claim-for-nobody", "quotas-beside-a-redis"),
+    *("tier-quota-that-is-not-kept", "zone-of-nowhere"),
 }
 # ... and what is not YAML as we read it.
 NOT_READ = {

@@ -76,9 +76,13 @@ async def test_a_process_that_was_killed_loses_what_it_had_not_written_and_the_n
         await kept.quotas.flush()
         assert await allowed(store, hit(MONTH, count=2))
         killed = MemoryCounters(kept.clock)
-        QuotaFile(kept.file, killed, kept.clock, Told(kept.told))
+        tending = asyncio.ensure_future(QuotaFile(kept.file, killed, kept.clock, Told(kept.told)).tend())
+        await asyncio.sleep(0)
         assert await remaining(killed, MONTH) == 3
-    assert kept.told == [UNCLEAN]
+        assert kept.told == [UNCLEAN]
+        tending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await tending
 
 
 async def test_only_what_changed_is_written(kept: Kept) -> None:
