@@ -32,17 +32,23 @@ authentication:
 
 def write_credentials(folder: Path) -> None:
     """What AUTHENTICATION and `keys: file:keys.yaml` name."""
-    public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(SIGNING_KEY.public_key()))
-    key_set = {"keys": [{**public, "kid": "test", "use": "sig", "alg": "ES256"}]}
-    (folder / "jwks.json").write_text(json.dumps(key_set))
+    (folder / "jwks.json").write_text(json.dumps(key_set()))
     entries = [_entry(FREE_KEY, "free-caller", "free"), _entry(PREMIUM_KEY, "premium-caller", "premium")]
     (folder / "keys.yaml").write_text(yaml.safe_dump({"keys": entries}))
+
+
+def key_set() -> dict[str, object]:
+    public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(SIGNING_KEY.public_key()))
+    return {"keys": [{**public, "kid": "test", "use": "sig", "alg": "ES256"}]}
+
+
+LASTS: Final = 86_400  # some are made when tests are collected, long before they are shown
 
 
 def bearer(consumer: str = "token-caller", **claims: Any) -> Field:
     """An Authorization field with a token that is good, but for the claims that a test sets otherwise."""
     now = int(time.clock_gettime(time.CLOCK_REALTIME))
-    stated = {"iss": ISSUER, "aud": AUDIENCE, "sub": consumer, "tier": "free", "iat": now, "exp": now + 600, **claims}
+    stated = {"iss": ISSUER, "aud": AUDIENCE, "sub": consumer, "tier": "free", "iat": now, "exp": now + LASTS, **claims}
     return ("authorization", "Bearer " + jwt.encode(stated, SIGNING_KEY, algorithm="ES256", headers={"kid": "test"}))
 
 
