@@ -32,6 +32,7 @@ from extproc.core.ports import Ports, Recorder
 from extproc.core.record import DecisionRecord
 from extproc.plan.describe import describe
 from extproc.plan.model import Endpoint, Plan
+from extproc.services.access_log import AccessLog
 from extproc.services.ext_authz import ExtAuthz
 from extproc.services.ext_proc import ExtProc
 from extproc.services.ratelimit import RateLimit
@@ -79,6 +80,7 @@ class Sidecar:
             ExtAuthz(self._current, ports.clock, recorder),
             RateLimit(self._current, ports.counters, ports.clock, recorder, ports.chance),
             ExtProc(self._current, ports.clock, recorder),
+            AccessLog(ports.counters),
         )
         return [service.handler() for service in services]
 

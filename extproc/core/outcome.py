@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from extproc.core.decision import NO_EDITS, Continue, Decision, HeaderEdits, LocalReply
-from extproc.core.limits import Counter
+from extproc.core.limits import Settlement
 from extproc.core.message import Consumer
 
 
@@ -27,7 +27,7 @@ class Outcome:
     consumer: Consumer | None = None
     steps: tuple[Step, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
-    held: tuple[Counter, ...] = field(default=(), repr=False)
+    held: tuple[Settlement, ...] = field(default=(), repr=False)
 
     @property
     def ended_by(self) -> str:
@@ -48,7 +48,7 @@ class Merged:
     steps: list[Step] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
     remove_query: tuple[str, ...] = ()
-    held: tuple[Counter, ...] = ()
+    held: tuple[Settlement, ...] = ()
 
     def add(self, decision: Decision) -> None:
         """Raises InvalidMutation where two sets of edits are too much together."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from extproc.core.addresses import Network
-from extproc.core.limits import Limit
+from extproc.core.limits import Limit, holds
 
 # The kinds that keys of a route use, rather than `policies: [{use: ...}]`.
 AUTHORIZE: Final = "authorize"
@@ -57,6 +57,16 @@ class LimitSpec:
     claim: str = ""
     legacy: bool = False
     carried: Callable[[str, object], tuple[Limit, ...]] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def every(self) -> tuple[Limit, ...]:
+        """All that are written."""
+        return (*self.own, *(limit for some in (*self.tiers.values(), *self.consumers.values()) for limit in some))
+
+    @property
+    def holds(self) -> bool:
+        """Whether a request may hold something until it ends."""
+        return bool(self.claim) or any(map(holds, self.every))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from extproc.core.handover import UpstreamCredential
 from extproc.core.limits import Limit
 from extproc.core.policy import Phase
 from extproc.core.problems import Path
-from extproc.core.specs import ChooseSpec
+from extproc.core.specs import ChooseSpec, LimitSpec
 from extproc.plan.tls import ListenerTlsPlan, UpstreamTlsPlan
 
 DEFAULT_TIMEOUT: Final = 15.0  # Envoy's own (route_components.proto: RouteAction.timeout), written out
@@ -225,6 +225,17 @@ class Plan:
     def shows_certificates(self) -> bool:
         """Whether some listener asks its clients for a certificate."""
         return any(item.tls is not None and item.tls.client_ca is not None for item in self.listeners)
+
+    @property
+    def counted(self) -> tuple[LimitSpec, ...]:
+        """The limits of routes that are judged in the fused call."""
+        specs = [spec.settings for route in self.routes for spec in route.policies]
+        return tuple([spec for spec in specs if isinstance(spec, LimitSpec)])
+
+    @property
+    def holds(self) -> bool:
+        """Whether a request may hold something of a counter, so that the sidecar must hear of its end."""
+        return any(spec.holds for spec in self.counted)
 
     def choices(self, route: RoutePlan) -> frozenset[str]:
         """The upstreams that a policy may choose between on this route."""

@@ -27,6 +27,7 @@ from extproc import (
     Policy,
     Ports,
     Request,
+    Settlement,
     address_subject,
     holds,
     rate_limit_headers,
@@ -49,8 +50,9 @@ class LimitPolicy(Policy):
 
     @staticmethod
     def build(settings: LimitSpec, ports: Ports) -> Policy:
-        every = [*settings.own, *(one for some in _named(settings) for one in some)]
-        texts = {text for limit in every for text in (limit.cost, limit.of if limit.per is Per.KEY else "") if text}
+        texts = {
+            text for limit in settings.every for text in (limit.cost, limit.of if limit.per is Per.KEY else "") if text
+        }
         return LimitPolicy(settings, ports.counters, {text: ports.expression(text) for text in texts}, ports.chance)
 
     async def on_request(self, request: Request, context: Context) -> Decision:
@@ -62,15 +64,15 @@ class LimitPolicy(Policy):
         for state in states:
             if state.refuses:
                 return rate_limited(states, legacy=self.spec.legacy, chance=self.chance())
-        return self._continue(states)
+        return self._continue(states, request.stream)
 
-    def _continue(self, states: Sequence[CounterState]) -> Continue:
+    def _continue(self, states: Sequence[CounterState], stream: str) -> Continue:
         headers = rate_limit_headers(states, legacy=self.spec.legacy)
         over = [state.counter.limit.name for state in states if not state.allowed]
         return Continue(
             response=HeaderEdits(set=headers),
             facts={"over_in_shadow": " ".join(over)} if over else {},
-            held=tuple([state.counter for state in states if state.allowed and holds(state.counter.limit)]),
+            held=tuple([Settlement(one.counter, stream) for one in states if one.allowed and holds(one.counter.limit)]),
         )
 
     def _limits(self, consumer: Consumer | None) -> tuple[Limit, ...] | LocalReply:
@@ -131,10 +133,6 @@ class LimitPolicy(Policy):
         if not isinstance(key, str):
             raise CouldNotDecide(f"{limit.name} counts by what is no text")
         return key
-
-
-def _named(spec: LimitSpec) -> tuple[tuple[Limit, ...], ...]:
-    return (*spec.tiers.values(), *spec.consumers.values())
 
 
 def _of_consumer(limit: Limit, consumer: Consumer, request: Request) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from extproc.core.errors import InvalidMutation
 from extproc.core.gateway import Gateway
 from extproc.core.handover import NOTHING_MORE, Handover
 from extproc.core.headers import Headers
+from extproc.core.held import spell_held
 from extproc.core.identity import CALLERS, spell_groups
 from extproc.core.message import Request
 from extproc.core.names import (
@@ -24,6 +25,7 @@ from extproc.core.names import (
     DECIDED_ANONYMOUS,
     DECIDED_CONSUMER,
     DECIDED_GROUPS,
+    DECIDED_HELD,
     DECIDED_REASON,
     DECIDED_REVISION,
     DECIDED_ROUTE,
@@ -188,6 +190,8 @@ def _add_metadata(metadata: Struct, reason: str, outcome: Outcome, stamp: Stamp)
     fields[DECIDED_REASON].string_value = reason
     if version := outcome.facts.get("version"):
         fields[DECIDED_VERSION].string_value = version
+    if outcome.held:
+        fields[DECIDED_HELD].string_value = spell_held(outcome.held)
 
 
 # Both for copying: what is the same for each request of a caller is made once for the last few thousand of them.

@@ -138,7 +138,7 @@ async def test_what_a_request_holds_is_named_for_its_end() -> None:
     tokens = replace(QUOTA, name="tokens", kind=Kind.BUDGET, unit="tokens", settle="x-tokens")
     answer = await policy(ONE, SLOTS, tokens).on_request(*asking("stream-1"))
     assert isinstance(answer, Continue)
-    assert [counter.limit.name for counter in answer.held] == ["open", "tokens"]
+    assert [(one.counter.limit.name, one.held) for one in answer.held] == [("open", "stream-1"), ("tokens", "stream-1")]
 
 
 async def test_every_kind_is_told_in_its_own_way() -> None:
