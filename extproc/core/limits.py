@@ -155,7 +155,7 @@ class CounterState(NamedTuple):
         return max(0, -(-self.reset // NANOSECONDS))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one for each counter of a call, and a frozen one takes twice as long to make
 class Hit:
     """How much one counter is asked for. 0 judges whether one more would pass, and charges nothing."""
 

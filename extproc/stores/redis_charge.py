@@ -88,14 +88,13 @@ def ask_to_settle(settlements: Iterable[Settlement], held: str, time: str) -> Qu
 
 
 def states_of(items: Sequence[Item], answer: Sequence[int]) -> list[CounterState]:
-    return [
-        CounterState(item.hit.counter, bool(allowed), remaining, reset, retry_after)
-        for item, (allowed, remaining, reset, retry_after) in zip(items, _fours(answer), strict=True)
-    ]
-
-
-def _fours(answer: Sequence[int]) -> Iterable[Sequence[int]]:
-    return (answer[at : at + NUMBERS] for at in range(0, len(answer), NUMBERS))
+    if len(answer) != NUMBERS * len(items):
+        raise StoreUnavailable("Redis has answered something else")
+    states: list[CounterState] = []
+    for at, (hit, _) in enumerate(items):
+        allowed, remaining, reset, retry_after = answer[NUMBERS * at : NUMBERS * at + NUMBERS]
+        states.append(CounterState(hit.counter, allowed == 1, remaining, reset, retry_after))
+    return states
 
 
 class Spelled(NamedTuple):
