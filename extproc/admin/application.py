@@ -21,8 +21,6 @@ class Facts(Protocol):
 
     def ready(self) -> bool: ...
 
-    def plan(self) -> dict[str, object]: ...
-
     def settle(self) -> None:
         """Called before `metrics`, and not in its thread: what was measured until now is to be in it."""
 
@@ -30,8 +28,21 @@ class Facts(Protocol):
         """Content type and text. Called in a thread."""
 
 
-def application(facts: Facts, token: str | None) -> Starlette:
+class GatewayFacts(Facts, Protocol):
+    def plan(self) -> dict[str, object]: ...
+
+
+def application(facts: GatewayFacts, token: str | None) -> Starlette:
     """Without a token, nothing but health and metrics is answered."""
+
+    async def plan(request: Request) -> Response:
+        return JSONResponse(facts.plan())
+
+    return Starlette(routes=[*routes(facts), Route("/plan", for_bearer(token, plan))])
+
+
+def routes(facts: Facts) -> list[Route]:
+    """What every process of ours tells everybody."""
     scraping = asyncio.Lock()
 
     async def healthz(request: Request) -> Response:
@@ -41,9 +52,6 @@ def application(facts: Facts, token: str | None) -> Starlette:
         ready = facts.ready()
         return JSONResponse({"status": "ready" if ready else "not ready"}, status_code=200 if ready else 503)
 
-    async def plan(request: Request) -> Response:
-        return JSONResponse(facts.plan())
-
     async def metrics(request: Request) -> Response:
         accept = ", ".join(request.headers.getlist("accept"))
         # Thousands of series take long to write: in a thread, so that decisions go on meanwhile, and in one at a time.
@@ -52,17 +60,10 @@ def application(facts: Facts, token: str | None) -> Starlette:
             content_type, text = await asyncio.to_thread(facts.metrics, accept)
         return Response(text, headers={"content-type": content_type})
 
-    return Starlette(
-        routes=[
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
-            Route("/metrics", metrics),
-            Route("/plan", _for_bearer(token, plan)),
-        ]
-    )
+    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
 
 
-def _for_bearer(token: str | None, endpoint: Endpoint) -> Endpoint:
+def for_bearer(token: str | None, endpoint: Endpoint) -> Endpoint:
     async def guarded(request: Request) -> Response:
         given = request.headers.get("authorization", "")
         if not token or not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):

@@ -169,12 +169,69 @@ def password(output: OutputOption = Output.TEXT) -> None:
 
 
 @app.command()
-def serve(file: File) -> None:
-    """Run the sidecar for a gateway file, until SIGTERM."""
-    with reported():
-        from extproc.cli.running import serve_file  # noqa: PLC0415
+def serve(
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(help="The gateway.yaml; - reads standard input.", metavar="FILE")
+    ] = None,
+    ratelimit_config: Annotated[
+        Path | None,
+        typer.Option(help="Serve a folder of envoyproxy/ratelimit's files instead of a FILE.", metavar="DIR"),
+    ] = None,
+    address: Annotated[
+        str, typer.Option(help="Its gRPC service; unix:PATH is one as well.", metavar="HOST:PORT")
+    ] = "127.0.0.1:8081",
+    admin: Annotated[
+        str | None,
+        typer.Option(help="Its HTTP: /json, /healthcheck, /metrics. 127.0.0.1:9900 if free.", metavar="HOST:PORT"),
+    ] = None,
+    near_limit_ratio: Annotated[
+        str, typer.Option(help="The share of a limit from which hits count as near it.", metavar="0..1")
+    ] = "0.8",
+    merge_domains: Annotated[bool, typer.Option("--merge-domains", help="Files may share a domain.")] = False,
+    shadow_mode: Annotated[bool, typer.Option("--shadow-mode", help="Count everything, refuse nothing.")] = False,
+    quota_mode: Annotated[bool, typer.Option("--quota-mode", help="Every limit is a quota.")] = False,
+    response_headers: Annotated[
+        str | None,
+        typer.Option(help="Tell clients of limit, remaining, reset: three names, or default.", metavar="NAMES"),
+    ] = None,
+    dynamic_metadata: Annotated[
+        bool, typer.Option("--dynamic-metadata", help="Tell filters behind what was asked.")
+    ] = False,
+) -> None:
+    """Run the sidecar for a gateway file, or a rate limit service for envoyproxy/ratelimit's files, until SIGTERM."""
+    if (file is None) == (ratelimit_config is None):
+        raise typer.BadParameter("write one of FILE and --ratelimit-config DIR")
+    if file is not None:
+        if extra := _given(context, besides={"file"}):
+            raise typer.BadParameter(f"{extra} goes with --ratelimit-config DIR, not with a FILE")
+        with reported():
+            from extproc.cli.running import serve_file  # noqa: PLC0415
 
-        serve_file(file)
+            serve_file(file)
+        return
+    with reported():
+        from extproc.cli.ratelimit import options_of, serve_limits  # noqa: PLC0415
+
+        try:
+            options = options_of(
+                ratelimit_config, address, admin, near_limit_ratio, response_headers,
+                merge=merge_domains, shadow=shadow_mode, quota=quota_mode, metadata=dynamic_metadata,
+            )  # fmt: skip
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+        serve_limits(options)
+
+
+def _given(context: typer.Context, besides: set[str]) -> str:
+    """The first option that was written, as it was."""
+    for parameter in context.command.params:
+        if parameter.name in besides or parameter.name is None:
+            continue
+        source = context.get_parameter_source(parameter.name)
+        if source is not None and source.name == "COMMANDLINE":
+            return parameter.opts[0]
+    return ""
 
 
 @app.command()

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from enum import IntEnum
 
 from extproc.cli.output import Output, write_json
+from extproc.core.errors import RefusedLimits
 from extproc.core.problems import InvalidConfig, Problem
 
 
@@ -19,6 +20,7 @@ class Exit(IntEnum):
     RUNTIME = 3
 
 
+NOTHING = "nothing was started"
 EXPECTED = ("AlreadyThere", "CannotRun", "NoDemo", "NoEnvoy", "NotReady", "SocketInUse", "Unreadable")
 
 
@@ -37,6 +39,8 @@ def reported(output: Output = Output.TEXT) -> Iterator[None]:
                 write_json({"ok": False, "problems": [asdict(one) for error in errors for one in _found(error)]})
                 _end(Exit.FINDINGS)
             _end(Exit.FINDINGS, *(line for error in errors for line in _problems(error)))
+        if all(isinstance(error, RefusedLimits) for error in errors):
+            _end(Exit.FINDINGS, *(line for error in errors for line in (str(error), NOTHING)))
         if all(isinstance(error, OSError) or type(error).__name__ in EXPECTED for error in errors):
             _end(Exit.RUNTIME, *(f"extproc: {_sentence(error)}" for error in errors))
         raise
@@ -55,7 +59,7 @@ def _found(error: BaseException) -> tuple[Problem, ...]:
 def _problems(error: BaseException) -> list[str]:
     problems = _found(error)
     count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
-    return [*map(str, problems), f"{count}, nothing was started"]
+    return [*map(str, problems), f"{count}, {NOTHING}"]
 
 
 def _sentence(error: BaseException) -> str:

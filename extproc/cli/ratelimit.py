@@ -1,0 +1,83 @@
+"""`extproc serve --ratelimit-config DIR`: what was written, as the options of the service."""
+
+from __future__ import annotations
+
+import asyncio
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+from extproc.app.ratelimit import UNIX, RateLimitOptions, RateLimitServer
+from extproc.app.scheduling import prefer_throughput
+from extproc.cli.healthcheck import parse_address
+from extproc.cli.running import loop_factory
+from extproc.core.headers import is_token
+from extproc.core.rate_limiter import Modes
+from extproc.plan.model import Endpoint
+from extproc.services.ratelimit_files import Shown
+
+DEFAULT: Final = "default"
+HEADERS: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+LONGEST_PATH: Final = 107  # bytes of a Unix socket's name (unix(7))
+
+
+def options_of(
+    folder: Path | None,
+    address: str,
+    admin: str | None,
+    near: str,
+    headers: str | None,
+    *,
+    merge: bool,
+    shadow: bool,
+    quota: bool,
+    metadata: bool,
+) -> RateLimitOptions:
+    """Raises ValueError with a sentence."""
+    return RateLimitOptions(
+        folder=folder or Path(),
+        address=_address(address),
+        admin=Endpoint(*parse_address(admin)) if admin is not None else None,
+        merge=merge,
+        modes=Modes(_ratio(near), shadow=shadow, quota=quota),
+        shown=Shown(_names(headers) if headers is not None else None, metadata=metadata),
+    )
+
+
+def _address(text: str) -> str:
+    if not text.startswith(UNIX):
+        return str(Endpoint(*parse_address(text)))
+    path = text.removeprefix(UNIX)
+    if not path or len(path.encode()) > LONGEST_PATH:
+        raise ValueError(f"{text!r} is no address: a socket's path has 1 to {LONGEST_PATH} bytes")
+    return text
+
+
+def _ratio(text: str) -> Fraction:
+    """Exactly what was written: a share of 4,000,000,000 is one request more or less in binary."""
+    try:
+        ratio = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        ratio = Fraction(-1)
+    if not 0 <= ratio <= 1:
+        raise ValueError(f"{text!r} is no share: write a number from 0 to 1")
+    return ratio
+
+
+def _names(text: str) -> tuple[str, str, str]:
+    if text == DEFAULT:
+        return HEADERS
+    names = [name.strip() for name in text.split(",")]
+    if len(names) != len(HEADERS) or not all(is_token(name.lower()) for name in names):
+        raise ValueError(f"{text!r}: write three header names with commas between them, or {DEFAULT}")
+    return names[0], names[1], names[2]
+
+
+def serve_limits(options: RateLimitOptions) -> None:
+    prefer_throughput()
+
+    async def serve() -> None:
+        await RateLimitServer(options).run()
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(serve())
