@@ -41,6 +41,7 @@ MEANINGS: Final = {
     "consumer.method": "the name of the method of `authentication` that vouches for the consumer",
     "consumer.scopes": "what the consumer may do",
     "consumer.anonymous": "whether nobody said who they are",
+    "consumer.groups": "the groups that it is in",
     "consumer.claims": "all that its token says",
     "response.status": "the status of the upstream's answer",
     "response.headers": "its headers, as `request.headers`",

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
         HeaderName,
         LimitRate,
         Name,
+        QueryName,
         Scope,
         Secret,
         Settings,
         Size,
         Url,
     )
+    from extproc.core.addresses import Network, is_among, parse_address
     from extproc.core.api_key import digest, is_well_formed
     from extproc.core.choice import choose
     from extproc.core.cookies import cookie_of
@@ -47,9 +49,10 @@ if TYPE_CHECKING:
         KeyStore,
         Ports,
     )
+    from extproc.core.query import Parameter, parameters_called
     from extproc.core.rate_limit import rate_limit_headers, rate_limited
     from extproc.core.remembered import Remembered
-    from extproc.core.specs import ChooseSpec, LimitSpec, Version
+    from extproc.core.specs import AccessRule, AuthorizeSpec, ChooseSpec, LimitSpec, Version
     from extproc.core.strict_json import loads_strictly
     from extproc.core.variables import variables
 
@@ -64,11 +67,17 @@ HOMES = {
         "HeaderName",
         "LimitRate",
         "Name",
+        "QueryName",
         "Scope",
         "Secret",
         "Settings",
         "Size",
         "Url",
+    ),
+    "extproc.core.addresses": (
+        "Network",
+        "is_among",
+        "parse_address",
     ),
     "extproc.core.api_key": (
         "digest",
@@ -128,12 +137,18 @@ HOMES = {
         "KeyStore",
         "Ports",
     ),
+    "extproc.core.query": (
+        "Parameter",
+        "parameters_called",
+    ),
     "extproc.core.rate_limit": (
         "rate_limit_headers",
         "rate_limited",
     ),
     "extproc.core.remembered": ("Remembered",),
     "extproc.core.specs": (
+        "AccessRule",
+        "AuthorizeSpec",
         "ChooseSpec",
         "LimitSpec",
         "Version",
@@ -144,14 +159,15 @@ HOMES = {
 _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
-    "ASYMMETRIC", "Answer", "AnswerCel", "Authenticator", "CONTINUE", "Call", "Charge", "ChooseSpec", "Clock",
-    "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore",
-    "Decision", "Duration", "EditableHeader", "Expression", "Fetch", "File", "FileOrUrl", "Flights", "HeaderEdits",
-    "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "KeySet", "KeySets", "KeySource", "KeyStore",
-    "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Per", "Phase", "Policy", "Ports",
-    "ProviderUnavailable", "Remembered", "Request", "Response", "Scope", "Secret", "Settings", "Size",
-    "StoreUnavailable", "Url", "Version", "address_subject", "choose", "cookie_of", "digest", "is_well_formed",
-    "loads_strictly", "rate_limit_headers", "rate_limited", "refusal", "variables",
+    "ASYMMETRIC", "AccessRule", "Answer", "AnswerCel", "Authenticator", "AuthorizeSpec", "CONTINUE", "Call", "Charge",
+    "ChooseSpec", "Clock", "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState",
+    "CounterStore", "Decision", "Duration", "EditableHeader", "Expression", "Fetch", "File", "FileOrUrl", "Flights",
+    "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "KeySet", "KeySets", "KeySource",
+    "KeyStore", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Network", "Parameter",
+    "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "QueryName", "Remembered", "Request", "Response",
+    "Scope", "Secret", "Settings", "Size", "StoreUnavailable", "Url", "Version", "address_subject", "choose",
+    "cookie_of", "digest", "is_among", "is_well_formed", "loads_strictly", "parameters_called", "parse_address",
+    "rate_limit_headers", "rate_limited", "refusal", "variables",
 ]  # fmt: skip
 
 

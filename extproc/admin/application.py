@@ -1,18 +1,29 @@
-"""Routes of the admin address. Health and metrics are for anybody who reaches it, everything else for the bearer of the
-admin token: a scraper has none, and metrics name no consumer."""
+"""Routes of the admin address. Health, metrics and public keys are for anybody who reaches it, everything else for the
+bearer of the admin token: a scraper has none, metrics name no consumer, and a public key is no secret."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from functools import partial
+from http import HTTPStatus
+from typing import Final, Protocol
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from extproc.admin.keys import key_routes
+from extproc.admin.problems import http_problem, problem
+from extproc.core.ports import Events
+from extproc.stores.key_keeper import KeyKeeper
+
+JWKS: Final = "/.well-known/jwks.json"
+# A new key is published before it signs: within this time every upstream knows it.
+JWKS_AGE: Final = "public, max-age=300"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -31,14 +42,28 @@ class Facts(Protocol):
 class GatewayFacts(Facts, Protocol):
     def plan(self) -> dict[str, object]: ...
 
+    def published_keys(self) -> dict[str, object] | None:
+        """The JWKS with which upstreams verify our tokens; None where nothing is signed."""
 
-def application(facts: GatewayFacts, token: str | None) -> Starlette:
-    """Without a token, nothing but health and metrics is answered."""
+
+def application(facts: GatewayFacts, token: str | None, keeper: KeyKeeper | None, events: Events) -> Starlette:
+    """Without a token, nothing but health, metrics and public keys is answered. `keeper` is None where there is no
+    store of keys."""
 
     async def plan(request: Request) -> Response:
         return JSONResponse(facts.plan())
 
-    return Starlette(routes=[*routes(facts), Route("/plan", for_bearer(token, plan))])
+    async def jwks(request: Request) -> Response:
+        keys = facts.published_keys()
+        if keys is None:
+            return JSONResponse({"reason": "nothing_is_signed"}, 404)
+        return JSONResponse(keys, headers={"cache-control": JWKS_AGE}, media_type="application/jwk-set+json")
+
+    own = [Route(JWKS, jwks), Route("/plan", for_bearer(token, plan))]
+    return Starlette(
+        routes=[*routes(facts), *own, *key_routes(keeper, events, partial(for_bearer, token))],
+        exception_handlers={HTTPException: http_problem},
+    )
 
 
 def routes(facts: Facts) -> list[Route]:
@@ -67,7 +92,8 @@ def for_bearer(token: str | None, endpoint: Endpoint) -> Endpoint:
     async def guarded(request: Request) -> Response:
         given = request.headers.get("authorization", "")
         if not token or not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
-            return JSONResponse({"reason": "no_admin_token"}, 401, headers={"www-authenticate": "Bearer"})
+            said = "this is for the bearer of the admin token"
+            return problem(HTTPStatus.UNAUTHORIZED, "no_admin_token", said, {"www-authenticate": "Bearer"})
         return await endpoint(request)
 
     return guarded

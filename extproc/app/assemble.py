@@ -9,22 +9,31 @@ from extproc.config.load import Loaded
 from extproc.core.authentication import Authentication
 from extproc.core.chain import Link, PolicyChain
 from extproc.core.gateway import Gateway, ServedRoute
-from extproc.core.policy import Authenticator, Phase, Policy, cookies_of
-from extproc.core.ports import Ports
+from extproc.core.handover import Handover
+from extproc.core.policy import Authenticator, Phase, Policy, cookies_of, credential_query
+from extproc.core.ports import Ports, TokenSigner
 from extproc.core.problems import InvalidConfig, Problem
-from extproc.plan.model import Plan, PolicySpec, RoutePlan
+from extproc.plan.model import Plan, PolicySpec, RoutePlan, ToUpstream
+from extproc.plan.times import upstreams_of
 from extproc.plugins.registry import Registry
 
 OF_RESPONSES = frozenset({Phase.RESPONSE, Phase.RESPONSE_BODY})
 
 
-def assemble(plan: Plan, ports: Ports, registry: Registry, loaded: Loaded, problems: list[Problem]) -> Gateway:
+def assemble(
+    plan: Plan,
+    ports: Ports,
+    registry: Registry,
+    loaded: Loaded,
+    problems: list[Problem],
+    signer: TokenSigner | None = None,
+) -> Gateway:
     """Everything that answers Envoy about this plan. `problems` are those that reading its files has found already.
 
     Raises:
         InvalidConfig: with these and whatever a key set, an expression or a policy's own `build` refused.
     """
-    assembler = _Assembler(plan, ports, registry, loaded, problems)
+    assembler = _Assembler(plan, ports, registry, loaded, problems, signer)
     methods = assembler.authenticators()
     routes = {route.name: assembler.served(route, methods) for route in plan.routes}
     if problems:
@@ -39,6 +48,7 @@ class _Assembler:
     registry: Registry
     loaded: Loaded
     problems: list[Problem]
+    signer: TokenSigner | None
 
     def authenticators(self) -> dict[str, Authenticator]:
         built: dict[str, Authenticator] = {}
@@ -60,8 +70,14 @@ class _Assembler:
             response_links=tuple(link for spec, link in built if spec.phases & OF_RESPONSES),
             upstreams=self.plan.choices(route),
             matched=frozenset(header.name for other in self.plan.routes for header in other.match.headers),
+            matched_query=frozenset(name.name for other in self.plan.routes for name in other.match.query),
         )
-        return ServedRoute(chain, response_body=route.placement.edits_body)
+        return ServedRoute(chain, response_body=route.placement.edits_body, handover=self._handover(route))
+
+    def _handover(self, route: RoutePlan) -> Handover:
+        shown = {one.name: one.credential for one in upstreams_of(self.plan, route) if one.credential is not None}
+        fixed = route.target.upstream if isinstance(route.target, ToUpstream) else ""
+        return Handover(fixed, self.signer if route.forward.signed else None, shown)
 
     def _policy(self, spec: PolicySpec) -> Policy:
         """Where it cannot be built, a problem, and in its place one that is never asked: nothing will be served."""
@@ -86,4 +102,9 @@ def _authenticate(route: RoutePlan, methods: Mapping[str, Authenticator]) -> Lin
     read = {header for method in named for header in method.credential_headers}
     foreign = {header for method in methods.values() for header in method.credential_headers} - read
     cookies = frozenset(cookie for method in methods.values() for cookie in cookies_of(method))
-    return Link("authenticate", Authentication(named, tuple(sorted(foreign)), cookies), authenticates=True)
+    queried = {name for method in named for name in credential_query(method)}
+    elsewhere = {name for method in methods.values() for name in credential_query(method)} - queried
+    who = Authentication(
+        named, tuple(sorted(foreign)), cookies, tuple(sorted(elsewhere)), forwards=route.forward.credentials
+    )
+    return Link("authenticate", who, authenticates=True)

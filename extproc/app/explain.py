@@ -11,22 +11,23 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
-from extproc.app.explanation import HIDDEN, Explanation, UpstreamRequest
+from extproc.app.explanation import Explanation, UpstreamRequest
 from extproc.app.judgements import judgements
 from extproc.app.project import Built, Project, build_gateway
 from extproc.core.authentication import Authentication
 from extproc.core.chain import Link, PolicyChain
 from extproc.core.decision import Continue, LocalReply
 from extproc.core.gateway import Gateway
+from extproc.core.handover import HIDDEN, Fields, Handed, Handover
 from extproc.core.headers import Headers
-from extproc.core.identity import forged_headers, owned_headers
-from extproc.core.message import Request
+from extproc.core.message import Consumer, Request
 from extproc.core.names import CLUSTER_HEADER, REQUEST_ID, is_removed_at_edge
 from extproc.core.outcome import Outcome
 from extproc.core.policy import Policy
 from extproc.core.ports import Ports
+from extproc.core.query import without
 from extproc.core.specs import LIMIT, LimitSpec
-from extproc.plan.model import RoutePlan, ToRedirect, ToUpstream
+from extproc.plan.model import RoutePlan, ToRedirect
 from extproc.plan.routing import ESCAPED_SLASH, find_route, is_odd, normal_host, normal_path
 from extproc.policies.limit import LimitPolicy
 from extproc.services.records import decided, failure
@@ -42,7 +43,7 @@ async def explain(project: Project, request: Request) -> Explanation:
         InvalidConfig: what the file names cannot be used.
     """
     built = build_gateway(project)
-    async with built.fetch:
+    async with built.in_use():
         return await _explain(project, request, built)
 
 
@@ -57,7 +58,9 @@ async def _explain(project: Project, request: Request, built: Built) -> Explanat
     if route is None:
         return replace(asked, status=HTTPStatus.NOT_FOUND, reason="no_route", detail="no route matches this request")
     outcome, detail = await _judge(built.gateway, built.ports, route, seen)
-    return _discreet(_explained(project, route, seen, outcome, replace(asked, detail=detail)), built.gateway)
+    handover = built.gateway.route(route.name, built.gateway.revision).handover
+    explained = _explained(project, route, seen, outcome, handover, replace(asked, detail=detail))
+    return _discreet(explained, built.gateway)
 
 
 def _at_the_edge(request: Request) -> Request:
@@ -108,7 +111,7 @@ async def _limited(ports: Ports, route: RoutePlan, request: Request) -> Outcome:
 
 
 def _explained(
-    project: Project, route: RoutePlan, request: Request, outcome: Outcome, asked: Explanation
+    project: Project, route: RoutePlan, request: Request, outcome: Outcome, handover: Handover, asked: Explanation
 ) -> Explanation:
     place = project.loaded.problem(("routes", project.plan.routes.index(route)), "")
     consumer = outcome.consumer
@@ -125,7 +128,8 @@ def _explained(
     if isinstance(route.target, ToRedirect):
         status, said = route.target.status, f"to {route.target.to}"
         return replace(explained, decision="redirect", status=status, detail=said)
-    return _allowed(explained, route, request, outcome, outcome.decision)
+    arriving = _arriving(route, request, outcome.decision, outcome.consumer, handover)
+    return _allowed(explained, handover, request, outcome.decision, arriving)
 
 
 def _discreet(explained: Explanation, gateway: Gateway) -> Explanation:
@@ -155,21 +159,23 @@ def _refused(explained: Explanation, reply: LocalReply) -> Explanation:
 
 
 def _allowed(
-    explained: Explanation, route: RoutePlan, request: Request, outcome: Outcome, decision: Continue
+    explained: Explanation, handover: Handover, request: Request, decision: Continue, arriving: Fields
 ) -> Explanation:
-    fixed = route.target.upstream if isinstance(route.target, ToUpstream) else ""
-    upstream = decision.upstream or fixed
-    arriving = UpstreamRequest(upstream, request.method, _target(request), _arriving(route, request, outcome, decision))
+    rid = replace(request, query=without(request.query, decision.remove_query)) if decision.remove_query else request
+    upstream = UpstreamRequest(decision.upstream or handover.fixed, request.method, _target(rid), arriving)
     return replace(
-        explained, decision="allow", reason="allowed", upstream=arriving, client_headers=decision.response.set
+        explained, decision="allow", reason="allowed", upstream=upstream, client_headers=decision.response.set
     )
 
 
-def _arriving(route: RoutePlan, request: Request, outcome: Outcome, decision: Continue) -> tuple[tuple[str, str], ...]:
-    granted = owned_headers(outcome.consumer, decision.upstream) if route.placement.fused else ()
-    written = (*decision.request.set, *granted)
-    gone = {name for name, _ in written} | set(decision.request.remove) | set(forged_headers(request.headers, granted))
+def _arriving(
+    route: RoutePlan, request: Request, decision: Continue, consumer: Consumer | None, handover: Handover
+) -> Fields:
+    """As the fused call would have it, where there is one; but for what only the upstream may see."""
+    handed = handover.hand(decision, consumer, request.headers) if route.placement.fused else Handed()
+    hidden = handover.secrets(decision.upstream)
+    gone = {name for name, _ in handed.fields} | set(handed.remove)
     gone |= {REQUEST_ID} | ({"accept-encoding"} if route.placement.edits_body else set())
     kept = tuple((name, value) for name, value in request.headers if name not in gone)
-    shown = tuple((name, value) for name, value in written if name != CLUSTER_HEADER)
+    shown = tuple((name, hidden.get(name, value)) for name, value in handed.fields if name != CLUSTER_HEADER)
     return (("host", request.host), *kept, *shown)

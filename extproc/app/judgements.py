@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from extproc.app.explanation import Judgement
 from extproc.app.project import Project
-from extproc.core.decision import Continue, LocalReply
+from extproc.core.decision import Continue, Decision, LocalReply
 from extproc.core.outcome import Outcome, Step
 from extproc.core.policy import Phase
 from extproc.core.problems import Path
@@ -60,7 +60,8 @@ def _answered(one: Judgement, step: Step, failed: Judgement) -> Judgement:
     if step.decision is None:
         return replace(failed, policy=one.policy, rule=one.rule, at=one.at, duration_us=took)
     if isinstance(step.decision, LocalReply):
-        return replace(one, decision="refuse", reason=step.decision.reason, duration_us=took)
+        said = ", ".join(_facts(step.decision))
+        return replace(one, decision="refuse", reason=step.decision.reason, said=said, duration_us=took)
     return replace(one, decision="continue", said=", ".join(_said(step.decision)), duration_us=took)
 
 
@@ -68,6 +69,10 @@ def _said(decision: Continue) -> list[str]:
     """What it found out, in the order in which it matters to whoever asks why."""
     who = decision.consumer
     said = [f"{who.id} ({who.tier or 'no tier'}) by {who.method}"] if who else []
-    said += [f"{name}={value}" for name, value in decision.facts.items()]
+    said += _facts(decision)
     said += [f"upstream {decision.upstream}"] if decision.upstream else []
     return said + [f"{name}: {value}" for name, value in decision.response.set if name == "ratelimit"]
+
+
+def _facts(decision: Decision) -> list[str]:
+    return [f"{name}={value}" for name, value in decision.facts.items()]

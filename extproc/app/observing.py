@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, Generic, ParamSpec, TypeVar
 
 from extproc.core.limits import Charge, CounterState
-from extproc.core.ports import CounterStore, Recorder, WindowCounters
+from extproc.core.ports import CounterStore, Events, Recorder, WindowCounters
 from extproc.core.record import DecisionRecord
 from extproc.core.windows import Addition, Counted
 
@@ -104,3 +104,22 @@ class ObservedWindows:
             raise
         self._ended("counted")
         return counted
+
+
+class Unheard:
+    """For whoever builds a gateway without serving it: nobody reads its events."""
+
+    def event(self, name: str, **fields: object) -> None:
+        pass
+
+
+class ToldAndCounted:
+    """An event for the log, and for whoever counts."""
+
+    def __init__(self, log: Events, count: Callable[[str], None]) -> None:
+        self._log = log
+        self._count = count
+
+    def event(self, name: str, **fields: object) -> None:
+        self._log.event(name, **fields)
+        self._count(name)

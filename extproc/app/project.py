@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
 from extproc.app.assemble import assemble
 from extproc.app.clock import SystemClock
+from extproc.app.key_store import open_key_store
+from extproc.app.observing import Unheard
 from extproc.config.expressions import compile_expression
 from extproc.config.load import Loaded, load
 from extproc.core.gateway import Gateway
-from extproc.core.ports import CounterStore, KeyStore, Ports
+from extproc.core.ports import Clock, CounterStore, Events, KeyStore, Ports
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.fetch import HttpFetch
 from extproc.plan.compile import compile_plan
 from extproc.plan.model import Plan
 from extproc.plugins.registry import Registry, discover
+from extproc.stores.file_keys import FileKeys
+from extproc.stores.key_changes import KeyLedger
 from extproc.stores.key_sets import StoredKeySets
-from extproc.stores.keys import FileKeys, NoKeys
+from extproc.stores.keys import NoKeys
 from extproc.stores.memory import MemoryCounters
-from extproc.stores.remote_keys import Tell, nobody
+from extproc.stores.redis_keys import RedisKeys
+from extproc.stores.signing import Signer, read_keys
 
 SOCKETS: Final = "EXTPROC_SOCKETS"  # `extproc up` gives sidecar and Envoy a folder of its own, whatever the file says
 
@@ -45,13 +51,26 @@ class Tended(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A gateway that can answer, what its policies use, and what must be tended meanwhile. `fetch` is closed at the
-    end."""
+    """A gateway that can answer, what its policies use, and what must be tended meanwhile. `ledger` is where its API
+    keys are changed; `signer` vouches for consumers, where the file says so. Whoever asks the gateway does it within
+    `in_use`."""
 
     gateway: Gateway
     ports: Ports
     fetch: HttpFetch
     tended: tuple[Tended, ...] = ()
+    ledger: KeyLedger | None = None
+    signer: Signer | None = None
+
+    @contextlib.asynccontextmanager
+    async def in_use(self) -> AsyncIterator[None]:
+        """What is opened meanwhile is closed at the end."""
+        async with self.fetch:
+            try:
+                yield
+            finally:
+                if self.ledger is not None:
+                    await self.ledger.close()
 
     def ready(self) -> bool:
         return all(one.ready() for one in self.tended)
@@ -71,20 +90,35 @@ def read_project(file: Path, environment: Mapping[str, str], text: str | None = 
     return Project(loaded, replace(plan, sidecar=replace(plan.sidecar, folder=folder)), registry)
 
 
-def build_gateway(project: Project, counters: CounterStore | None = None, tell: Tell = nobody) -> Built:
-    """Everything but sockets; nothing is asked or opened yet. `tell` hears what becomes of what is tended.
+def build_gateway(project: Project, counters: CounterStore | None = None, events: Events | None = None) -> Built:
+    """Everything but sockets; nothing is asked or opened yet. `events` hears what becomes of what is tended.
 
     Raises:
         InvalidConfig: with every problem found.
     """
+    events = events or Unheard()
     clock, plan, fetch = SystemClock(), project.plan, HttpFetch()
     problems: list[Problem] = []
-    keys: KeyStore = NoKeys()
+    store: FileKeys | RedisKeys | None = None
     try:
-        keys = FileKeys.read(Path(plan.sidecar.keys)) if plan.sidecar.keys else keys
+        store = open_key_store(plan.sidecar.keys, clock, events) if plan.sidecar.keys else None
     except ValueError as error:
         problems.append(project.loaded.problem(("sidecar", "stores", "keys"), str(error)))
-    key_sets = StoredKeySets(clock, fetch, tell)
+    keys: KeyStore = store or NoKeys()
+    key_sets = StoredKeySets(clock, fetch, events.event)
     ports = Ports(clock, counters or MemoryCounters(clock), keys, key_sets, compile_expression, fetch)
-    gateway = assemble(plan, ports, project.registry, project.loaded, problems)
-    return Built(gateway, ports, fetch, tended=(key_sets,))
+    signer = _signer(project, clock, problems)
+    gateway = assemble(plan, ports, project.registry, project.loaded, problems, signer)
+    tended = (key_sets, store) if store else (key_sets,)
+    return Built(gateway, ports, fetch, tended, ledger=store, signer=signer)
+
+
+def _signer(project: Project, clock: Clock, problems: list[Problem]) -> Signer | None:
+    signing = project.plan.sidecar.signing
+    if signing is None:
+        return None
+    try:
+        return Signer(read_keys([Path(key) for key in signing.keys]), signing.issuer, signing.lifetime, clock)
+    except ValueError as error:
+        problems.append(project.loaded.problem(("sidecar", "signing", "keys"), str(error)))
+        return None

@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import grpc
+from starlette.applications import Starlette
 
 from extproc.admin.application import application
 from extproc.app.background import BackgroundLog
 from extproc.app.clock import SystemClock
 from extproc.app.lag import lag_measured
-from extproc.app.observing import Gathered, Harmless, ObservedCounters, RecordedAndCounted
+from extproc.app.observing import Gathered, Harmless, ObservedCounters, RecordedAndCounted, ToldAndCounted
 from extproc.app.ports import listen
 from extproc.app.project import Project, build_gateway
 from extproc.app.serving import all_tended, http_served, settle_memory, signalled
@@ -30,7 +30,11 @@ from extproc.services.ext_authz import ExtAuthz
 from extproc.services.ext_proc import ExtProc
 from extproc.services.ratelimit import RateLimit
 from extproc.services.server import Server, SocketInUse, is_live
+from extproc.stores.file_keys import KEYS_UNREADABLE
+from extproc.stores.key_keeper import KeyKeeper
 from extproc.stores.memory import MemoryCounters
+from extproc.stores.redis_connection import STORE_LOST
+from extproc.stores.remote_keys import KEYS_UNAVAILABLE
 from extproc.telemetry import JsonRecorder, Metrics
 
 ADMIN_TOKEN: Final = "EXTPROC_ADMIN_TOKEN"  # noqa: S105 - the variable's name
@@ -46,17 +50,19 @@ class Sidecar:
         self._ready = False
         self._metrics = metrics = Metrics()
         self._harmless = harmless = Harmless(self._unmeasured)
-        memory = MemoryCounters(SystemClock())
+        self._clock = clock = SystemClock()
+        self._log = BackgroundLog(sys.stdout, harmless(metrics.line_dropped))
+        self._recorder = JsonRecorder(clock, self._log.put)
+        self._events = ToldAndCounted(self._recorder, harmless(metrics.happened))
+        metrics.may_happen(KEYS_UNAVAILABLE, KEYS_UNREADABLE, STORE_LOST)
+        memory = MemoryCounters(clock)
         metrics.watch_store(MEMORY, memory.__len__, memory.capacity)
         self._operations = Gathered[str](harmless(partial(metrics.store_operated, MEMORY)))
         self._decisions = Gathered[DecisionRecord](harmless(metrics.record))
         counters = ObservedCounters(memory, self._operations)
-        self._built = built = build_gateway(project, counters, self._told)
+        self._built = built = build_gateway(project, counters, self._events)
         self._gateway, ports = built.gateway, built.ports
         metrics.config_loaded(self._gateway)
-        self._clock = ports.clock
-        self._log = BackgroundLog(sys.stdout, harmless(metrics.line_dropped))
-        self._recorder = JsonRecorder(ports.clock, self._log.put)
         recorder = RecordedAndCounted(self._recorder, self._decisions)
         self._server = Server(free_slot(plan), self._handlers(ports, recorder))
 
@@ -71,9 +77,6 @@ class Sidecar:
     def _current(self) -> Gateway:
         return self._gateway
 
-    def _told(self, event: str, **said: object) -> None:
-        self._recorder.event(event, **said)
-
     def _unmeasured(self, error: Exception) -> None:
         self._recorder.event("metrics_failed", error=type(error).__name__)
 
@@ -85,6 +88,13 @@ class Sidecar:
         routes = [{"name": route.name, "calls": route.calls} for route in described.routes]
         return {"revision": described.revision, "routes": routes}
 
+    def admin(self, token: str | None) -> Starlette:
+        ledger = self._built.ledger
+        return application(self, token, KeyKeeper(ledger, self._clock) if ledger else None, self._events)
+
+    def published_keys(self) -> dict[str, object] | None:
+        return self._built.signer.published() if self._built.signer else None
+
     def settle(self) -> None:
         self._operations.settle()
         self._decisions.settle()
@@ -92,18 +102,15 @@ class Sidecar:
     def metrics(self, accept: str) -> tuple[str, bytes]:
         return self._metrics.exposition(accept)
 
-    def _admin(self) -> AbstractAsyncContextManager[None]:
-        token = os.environ.get(ADMIN_TOKEN)  # noqa: TID251 - the composition root's to read
-        return http_served(listen(self._plan.sidecar.admin), application(self, token))
-
     async def run(self) -> None:
         """Serve until a signal. Raises OSError or SocketInUse where an address or socket cannot be had."""
         stopping = signalled()
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._log.close)
-            await stack.enter_async_context(self._admin())
+            token = os.environ.get(ADMIN_TOKEN)  # noqa: TID251 - the composition root's to read
+            await stack.enter_async_context(http_served(listen(self._plan.sidecar.admin), self.admin(token)))
             await stack.enter_async_context(lag_measured(self._clock, self._harmless(self._metrics.loop_lagged)))
-            await stack.enter_async_context(self._built.fetch)
+            await stack.enter_async_context(self._built.in_use())
             await stack.enter_async_context(all_tended(self._built.tended))
             _make_folder(Path(self._plan.sidecar.folder))
             await self._server.start()

@@ -13,6 +13,7 @@ import typer
 from extproc.app.folders import WORK_FOLDER
 from extproc.audit.severity import Severity
 from extproc.cli.failures import reported
+from extproc.cli.key_commands import keys
 from extproc.cli.output import Output, OutputOption, write_json
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
 )  # fmt: skip
 demo = typer.Typer(help="What belongs to the running demo.", no_args_is_help=True)
 app.add_typer(demo, name="demo")
+app.add_typer(keys, name="keys")
 
 
 def _tell_version(wanted: bool) -> None:

@@ -21,7 +21,10 @@ class Exit(IntEnum):
 
 
 NOTHING = "nothing was started"
-EXPECTED = ("AlreadyThere", "CannotRun", "NoDemo", "NoEnvoy", "NotReady", "SocketInUse", "Unreadable")
+EXPECTED = (
+    "AdminFailed", "AlreadyThere", "CannotRun", "KeyConflict", "NoDemo", "NoEnvoy", "NoKeyStore", "NotReady",
+    "SocketInUse", "StoreUnavailable", "UnknownKey", "Unreadable",
+)  # fmt: skip
 
 
 @contextlib.contextmanager

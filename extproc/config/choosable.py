@@ -5,93 +5,86 @@ Envoy's own warning: a route without a check must not be chosen by what clients 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
-from extproc.core.problems import Finding, Path
+from extproc.config.raw import NOBODY, Raw, inherited, items, mapping
+from extproc.core.matching import hosts_meet, methods_meet, paths_meet
+from extproc.core.problems import Finding
 
-Raw = Mapping[str, Any]
-
-
-def check_choosable(raw: Raw) -> Iterator[Finding]:
-    """A public route that is matched by headers or parameters, before a guarded one that would serve the same path."""
-    routes = _served(raw)
-    for index, (path, route) in enumerate(routes):
-        chosen = next((key for key in ("headers", "query") if _mapping(_match(route).get(key))), None)
-        if chosen is None or not _is_open(raw, route):
-            continue
-        for _, other in routes[index + 1 :]:
-            if _is_guarded(raw, other) and _overlap(_match(route), _match(other)):
-                what = "this header" if chosen == "headers" else "this parameter"
-                yield Finding(
-                    (*path, "match", chosen),
-                    f"whoever sends {what} gets around the authentication of route {other.get('name')!r}",
-                    "match by path, host and method alone, or authenticate",
-                )
-                break
+CHOSEN: Final = ("headers", "query")  # what of a match the client writes as it likes
+HINT: Final = "match by path, host and method alone, or authenticate"
+Placed = tuple[int, Raw]  # a route, and its place among the routes
 
 
-def _served(raw: Raw) -> list[tuple[Path, Raw]]:
-    """The routes that lead to an upstream, with their places; a redirect lets nobody in."""
-    routes = raw.get("routes")
-    each = enumerate(routes if isinstance(routes, list) else [])
-    return [(("routes", i), route) for i, route in each if isinstance(route, Mapping) and not route.get("redirect")]
+def check_choosable(data: Any) -> list[Finding]:
+    """One finding for each open route that is matched on what the client chooses."""
+    raw = mapping(data)
+    routes = [
+        (index, route) for index, route in items(raw, "routes") if not route.get("redirect")
+    ]  # which lets nobody in
+    guarded = [one for one in routes if _asks(raw, one[1]) is True]
+    return [finding for one in routes if _is_open(raw, one[1]) for finding in _chosen(one, guarded)]
+
+
+def _chosen(one: Placed, guarded: Sequence[Placed]) -> Iterator[Finding]:
+    index, route = one
+    match = mapping(route.get("match"))
+    chosen = next((key for key in CHOSEN if mapping(match.get(key))), None)
+    if chosen is None:
+        return
+    passed = next((other for other in guarded if _could_serve(other, index, match)), None)
+    if passed is not None:
+        what = "this header" if chosen == "headers" else "this parameter"
+        said = f"whoever sends {what} gets around the authentication of route {passed[1].get('name')!r}"
+        yield Finding(("routes", index, "match", chosen), said, HINT)
+
+
+def _could_serve(other: Placed, index: int, match: Raw) -> bool:
+    """Whether a request of this match could get to the other route instead. One that comes first and asks for no header
+    and no parameter takes them all: none is left to choose."""
+    position, route = other
+    theirs = mapping(route.get("match"))
+    takes_all = position < index and not any(mapping(theirs.get(key)) for key in CHOSEN)
+    return not takes_all and _meet(match, theirs)
 
 
 def _is_open(raw: Raw, route: Raw) -> bool:
-    """Nobody is asked, and nothing else judges: a policy of the user's own may well be a check."""
-    judged = _inherited(raw, route, "policies") or route.get("authorize")
-    return bool(_inherited(raw, route, "authenticate") == "none" and not judged)
+    """Anybody may call, and nothing else judges: a policy of the user's own may well be a check."""
+    judged = inherited(raw, route, "policies") or inherited(raw, route, "authorize")
+    return _asks(raw, route) is False and not judged
 
 
-def _is_guarded(raw: Raw, route: Raw) -> bool:
-    return _inherited(raw, route, "authenticate") not in (None, "none")
+def _asks(raw: Raw, route: Raw) -> bool | None:
+    """Whether who is asking must say so; None where that is not written."""
+    written = inherited(raw, route, "authenticate")
+    if written is None or written == NOBODY:
+        return None if written is None else False
+    methods = mapping(raw.get("authentication"))
+    named = written if isinstance(written, list) else [written]
+    return not any("anonymous" in mapping(methods.get(name)) for name in named if isinstance(name, str))
 
 
-def _inherited(raw: Raw, route: Raw, key: str) -> Any:
-    own = route.get(key)
-    return own if own is not None else _mapping(raw.get("defaults")).get(key)
+def _meet(one: Raw, other: Raw) -> bool:
+    mine, theirs = _path(one), _path(other)
+    if mine is None or theirs is None or not paths_meet(*mine, *theirs):
+        return False
+    return hosts_meet(_hosts(one), _hosts(other)) and methods_meet(_texts(one, "methods"), _texts(other, "methods"))
 
 
-def _overlap(one: Raw, other: Raw) -> bool:
-    """Whether some request fits both, but for headers and parameters."""
-    return _hosts_overlap(one, other) and _methods_overlap(one, other) and _paths_overlap(one, other)
+def _path(match: Raw) -> tuple[str, bool] | None:
+    """The path, and whether it is a prefix."""
+    whole, prefix = match.get("path"), match.get("path_prefix")
+    if isinstance(whole, str):
+        return whole, False
+    return (prefix, True) if isinstance(prefix, str) else None
 
 
-def _methods_overlap(one: Raw, other: Raw) -> bool:
-    mine, theirs = _texts(one.get("methods")), _texts(other.get("methods"))
-    return not mine or not theirs or bool(set(mine) & set(theirs))
+def _hosts(match: Raw) -> list[str]:
+    hosts = _texts(match, "hosts")
+    return [] if "*" in hosts else hosts
 
 
-def _hosts_overlap(one: Raw, other: Raw) -> bool:
-    mine, theirs = _texts(one.get("hosts")) or ["*"], _texts(other.get("hosts")) or ["*"]
-    return any(_host_covers(a, b) or _host_covers(b, a) for a in mine for b in theirs)
-
-
-def _host_covers(wide: str, narrow: str) -> bool:
-    return wide in ("*", narrow) or (wide.startswith("*.") and narrow.endswith(wide[1:]))
-
-
-def _paths_overlap(one: Raw, other: Raw) -> bool:
-    return _path_covers(one, other) or _path_covers(other, one)
-
-
-def _path_covers(wide: Raw, narrow: Raw) -> bool:
-    exact, prefix = wide.get("path"), wide.get("path_prefix")
-    inner = str(narrow.get("path") or narrow.get("path_prefix") or "")
-    if isinstance(exact, str):
-        return exact == narrow.get("path")
-    whole = str(prefix).rstrip("/")
-    return inner.rstrip("/") == whole or inner.startswith(whole + "/")
-
-
-def _match(route: Raw) -> Raw:
-    return _mapping(route.get("match"))
-
-
-def _texts(value: Any) -> list[str]:
+def _texts(match: Raw, key: str) -> list[str]:
+    value = match.get(key)
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
-
-
-def _mapping(value: Any) -> Raw:
-    return value if isinstance(value, Mapping) else {}

@@ -16,18 +16,13 @@ from typing import Any, Final
 from cel_expr_python import cel
 
 from extproc.core.errors import CouldNotDecide
-from extproc.core.variables import TYPES
+from extproc.core.variables import OF_CONSUMER, OF_RESPONSE, TYPES
 
 # Variables that have few values. CEL has no clock and no chance: over these, the same question has the same answer.
 REPEATING: Final = frozenset(
     {
-        "request.method",
-        "request.scheme",
-        "route.name",
-        "consumer.tier",
-        "consumer.method",
-        "consumer.scopes",
-        "consumer.anonymous",
+        *("request.method", "request.scheme", "route.name"),
+        *("consumer.tier", "consumer.method", "consumer.scopes", "consumer.groups", "consumer.anonymous"),
     }
 )
 REMEMBERED: Final = 1024  # answers of one condition
@@ -37,7 +32,7 @@ TEXT: Final = r"""[rRbB]*(?:"{3}.*?"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^
 LITERAL: Final = re.compile(rf"(?P<member>(?<=[\w\])])(?<!\bin)\[(?:{TEXT})\])|//[^\n]*|{TEXT}", re.DOTALL)
 ENVIRONMENTS: Final = 64  # kept; expressions of one gateway read much the same variables
 # Variables that have no value yet, or no more, where an expression is evaluated.
-BEFORE_ANSWERS: Final = ("response.",)
+BEFORE_ANSWERS: Final = (OF_RESPONSE,)
 BEHIND_ANSWERS: Final = ("request.headers", "consumer.claims")  # an ext_proc stream for the answer does not bring them
 
 
@@ -107,6 +102,15 @@ def compile_condition(text: str) -> CelExpression:
     if kind not in ("BOOL", "DYN"):
         raise ValueError(f"a condition must be true or false, this one is of type {kind.lower()}")
     return compiled
+
+
+def asks_who(text: str) -> bool:
+    """Whether a condition that compiles reads anything of the consumer: without those variables it would not."""
+    try:
+        _environment((*BEFORE_ANSWERS, OF_CONSUMER)).compile(text)
+    except RuntimeError:
+        return True
+    return False
 
 
 def check_answer_expression(text: str) -> None:

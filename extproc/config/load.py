@@ -14,6 +14,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from extproc.config.environment import substitute
 from extproc.config.model import Config
+from extproc.config.permissions import check_permissions
 from extproc.config.references import check_references
 from extproc.config.sentences import finding, nearest
 from extproc.config.settings import FOLDER
@@ -62,7 +63,8 @@ def load(file: FilePath, environment: Mapping[str, str], kinds: Kinds, text: str
     findings: list[Finding] = []
     config = _validate(Config, source.data, (), context, findings) if source.readable else None
     settings = _plugin_settings(source.data, kinds, context, findings)
-    findings += check_references(source.data) if source.readable else []
+    for check in (check_references, check_permissions) if source.readable else ():
+        findings += check(source.data)
     # What could not be read is no value: whatever else is said about it would be said twice.
     unread = {item.path for item in source.findings}
     findings = [*source.findings, *(item for item in findings if not _prefixes(item.path) & unread)]

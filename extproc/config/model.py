@@ -8,21 +8,38 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from extproc.config.agreements import SOMETHING, having, rules, where
+from extproc.config.redis_url import PATTERN, check_redis_url, is_redis_url
 from extproc.config.route import Burst, Route, RouteSettings
-from extproc.config.settings import Address, Duration, HostPort, LimitRate, ListenAddress, Name, Settings
+from extproc.config.settings import (
+    Address,
+    Duration,
+    EditableHeader,
+    HostPort,
+    LimitRate,
+    ListenAddress,
+    Name,
+    Secret,
+    ServedFile,
+    Settings,
+)
 from extproc.config.spelling import IPV6, PORT, Spelled, written
 from extproc.core.specs import HUNDREDTHS
 
 MAX_SOCKET_FOLDER = 80  # a socket path has 108 bytes at most (unix(7)), and our own name takes the rest
 NOT_LOCAL: Final = "Envoy's admin can stop it and shows its configuration: a loopback address only"
-NO_KEY_FILE: Final = "write file:NAME, the file that holds the hashes of the API keys"
+NO_KEY_STORE: Final = "write file:NAME, the file that holds the digests of the API keys, or the URL of a Redis"
 NO_SOCKETS: Final = "write unix:/FOLDER, an absolute path to the folder of the sidecar's sockets"
+SHORTEST_TOKEN: Final = timedelta(seconds=10)  # of which the first half may have passed when an upstream gets it
+LONGEST_TOKEN: Final = timedelta(minutes=15)  # nobody can take one back
+NO_LIFETIME: Final = "tokens live for whole seconds, from 10s to 15m"
+NOT_SENDABLE: Final = "must be printable ASCII of at most 8192 characters, without spaces or line ends around it"
 LOGICAL: Final = "dns: logical is for one endpoint, whose name stands for many; write dns: strict"
 
 
@@ -49,6 +66,19 @@ class Listener(Settings):
     limit per address."""
 
 
+def _short_lived(value: timedelta) -> timedelta:
+    if not SHORTEST_TOKEN <= value <= LONGEST_TOKEN or value % timedelta(seconds=1):
+        raise ValueError(NO_LIFETIME)
+    return value
+
+
+def _sendable(value: SecretStr) -> SecretStr:
+    """What every HTTP implementation sends as it is (RFC 9110 §5.5). The value itself is told to nobody."""
+    if not re.fullmatch(r"[\x21-\x7e](?:[\x20-\x7e]{0,8190}[\x21-\x7e])?", value.get_secret_value()):
+        raise ValueError(NOT_SENDABLE)
+    return value
+
+
 def _local(value: HostPort) -> HostPort:
     if not ipaddress.ip_address(value.host).is_loopback:
         raise ValueError(NOT_LOCAL)
@@ -70,21 +100,40 @@ class EnvoySettings(Settings):
     will do."""
 
 
+KeyStoreAt = Annotated[str, written("file:NAME or Redis URL", rf"file:[\s\S]*|{PATTERN}", NO_KEY_STORE)]
+
+
 class Stores(Settings):
     """Where the sidecar keeps what it must remember."""
 
     counters: Literal["memory"] = "memory"
     """Where limits are counted: in the sidecar's memory. They begin anew when it starts."""
-    keys: Annotated[str, written("file:NAME", r"file:[\s\S]*", NO_KEY_FILE)] | None = None
-    """The file that holds the digests of the API keys, and whose they are. Needed where a method of authentication is
-    `api_key`. A relative name is looked for beside gateway.yaml."""
+    keys: Annotated[KeyStoreAt | None, Field(repr=False)] = None
+    """Where the digests of the API keys are, and whose they are: `file:NAME`, or the URL of a Redis
+    (`redis://HOST:PORT/NUMBER`, `rediss://` for TLS, `unix:///SOCKET?db=NUMBER`). Needed where a method of
+    authentication is `api_key`; made and changed by `extproc keys`. A relative name is looked for beside gateway.yaml.
+    A URL with a password belongs into the environment: `${REDIS_URL}`."""
 
     @field_validator("keys")
     @classmethod
-    def _names_a_file(cls, value: str | None) -> str | None:
-        if value is not None and not value.removeprefix("file:") != value:
-            raise ValueError(NO_KEY_FILE)
-        return value
+    def _names_a_store(cls, value: str | None) -> str | None:
+        if value is None or value.startswith("file:"):
+            return value
+        if not is_redis_url(value):
+            raise ValueError(NO_KEY_STORE)
+        return check_redis_url(value)
+
+
+class Signing(Settings):
+    """The tokens of `forward: signed`. Their public keys are at `/.well-known/jwks.json` on the admin address."""
+
+    keys: Annotated[list[ServedFile], Field(min_length=1, max_length=8)]
+    """Files with Ed25519 private keys (PEM), as `openssl genpkey -algorithm ed25519` makes them. The first signs, all
+    are published. A relative name is looked for beside gateway.yaml."""
+    issuer: Annotated[str, Field(min_length=1, max_length=256)] = "extproc"
+    """What the tokens' claim `iss` is."""
+    lifetime: Annotated[Duration, AfterValidator(_short_lived)] = timedelta(seconds=60)
+    """How long a token is good. A token is used again for the same consumer and upstream during the first half."""
 
 
 class Sidecar(Settings):
@@ -99,6 +148,8 @@ class Sidecar(Settings):
     """How long Envoy waits for one decision. What is not decided by then is refused with 503."""
     stores: Stores = Stores()
     """Where counters and keys are kept."""
+    signing: Signing | None = None
+    """How upstreams are told who is asking so that they can verify it. Needed where a route has `forward: signed`."""
 
     @field_validator("address")
     @classmethod
@@ -117,6 +168,15 @@ class Sidecar(Settings):
 
 # Envoy refuses control characters in it (health_check.proto), and a fragment never reaches a server.
 HealthPath = Annotated[str, Spelled(r"/[^\s#\x00-\x1f\x7f]*", "not a path: write /healthz", "path")]
+
+
+class UpstreamCredential(Settings):
+    """What the gateway shows an upstream: a provider's key, for one. No client has it or sees it."""
+
+    header: EditableHeader
+    """The header that carries it. A client's own header of that name never reaches this upstream."""
+    value: Annotated[Secret, AfterValidator(_sendable)]
+    """What it carries, whole: `Bearer ${PROVIDER_KEY}`, for one. It is in no record, plan or bootstrap."""
 
 
 class Upstream(Settings):
@@ -146,6 +206,9 @@ class Upstream(Settings):
     """A path that Envoy asks every endpoint for; one that does not answer 200 gets no requests. Left out: no checks."""
     outlier_detection: bool = False
     """Whether an endpoint that keeps answering 5xx gets no requests for a while."""
+    credential: UpstreamCredential | None = None
+    """What the gateway shows this upstream with every request. Routes to it always ask the sidecar. Health checks do
+    not carry it."""
 
     @model_validator(mode="after")
     def _has_one_logical_name(self) -> Self:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 from extproc.config.choosable import check_choosable
 from extproc.config.model import EnvoySettings, Sidecar
+from extproc.config.raw import NOBODY, Raw
+from extproc.config.raw import anonymous as _anonymous
+from extproc.config.raw import inherited as _inherited
+from extproc.config.raw import items as _items
+from extproc.config.raw import mapping as _mapping
 from extproc.config.sentences import nearest
 from extproc.core.problems import Finding, Path, spell_path
 
-Raw = Mapping[str, Any]
-
-NOBODY: Final = "none"  # the word for a route that anybody may call
 CALLBACK: Final = "/oauth2/callback"  # where `login: {}` sends browsers back to
 API_KEY_HEADER: Final = "x-api-key"  # where `api_key: {}` looks
 SIGNATURE_HEADERS: Final = frozenset({"signature", "signature-input"})  # where `hmac` looks
@@ -119,7 +121,8 @@ def _sticky(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
 
 
 def _unshown_credentials(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
-    """A credential is removed before the upstream, and the route is looked up again: a match on it would then fail."""
+    """A credential is removed before the upstream, or set, and the route is looked up again: a match on it would then
+    fail, or hold."""
     headers = {"authorization"} | {
         str(_mapping(method["api_key"]).get("header", API_KEY_HEADER))
         for method in _mapping(raw.get("authentication")).values()
@@ -127,10 +130,17 @@ def _unshown_credentials(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
     }
     if any("hmac" in _mapping(method) for method in _mapping(raw.get("authentication")).values()):
         headers |= SIGNATURE_HEADERS
-    for name in _mapping(_mapping(route.get("match")).get("headers")):
-        if name in headers:
-            where = (*path, "match", "headers", name)
-            yield Finding(where, f"{name} carries a credential, which no route may match on")
+    queried = {
+        str(_mapping(method["api_key"])["query"])
+        for method in _mapping(raw.get("authentication")).values()
+        if _mapping(_mapping(method).get("api_key")).get("query") is not None
+    }
+    upstreams = _mapping(raw.get("upstreams")).values()
+    headers |= {str(_mapping(_mapping(upstream).get("credential")).get("header")) for upstream in upstreams}
+    for part, names in (("headers", headers), ("query", queried)):
+        for name in _mapping(_mapping(route.get("match")).get(part)):
+            if name in names:
+                yield Finding((*path, "match", part, name), f"{name} carries a credential, which no route may match on")
 
 
 def _model_upstreams(raw: Raw) -> Iterator[Finding]:
@@ -184,26 +194,5 @@ def _unknown_names(names: Any, known: Raw, path: Path) -> Iterator[Finding]:
             yield Finding(where, f"{name!r} is written twice", "two credentials in one request are refused")
 
 
-def _anonymous(raw: Raw, route: Raw) -> bool:
-    return bool(_inherited(raw, route, "authenticate") == NOBODY)
-
-
-def _inherited(raw: Raw, route: Raw, key: str) -> Any:
-    """An empty value is nobody's word, exactly as where the plan is compiled."""
-    own = route.get(key)
-    return own if own is not None else _mapping(raw.get("defaults")).get(key)
-
-
 def _routes(raw: Raw) -> Iterator[tuple[int, Raw]]:
     return _items(raw, "routes")
-
-
-def _items(raw: Raw, block: str) -> Iterator[tuple[int, Raw]]:
-    items = raw.get(block)
-    for index, item in enumerate(items if isinstance(items, list) else []):
-        if isinstance(item, Mapping):
-            yield index, item
-
-
-def _mapping(value: Any) -> Raw:
-    return value if isinstance(value, Mapping) else {}

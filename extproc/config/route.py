@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
+from extproc.config.access import Authorize
 from extproc.config.agreements import CERTAIN, SOMETHING, exactly_one, having, never, rules, where
 from extproc.config.match import Match
-from extproc.config.settings import NO_SIZE, Condition, Duration, LimitRate, Name, Settings, Size
+from extproc.config.settings import NO_SIZE, Duration, LimitRate, Name, Settings, Size
 from extproc.config.spelling import CALLED, Short, Spelled, text
 
 MAX_BODY: Final = 64 * 1024 * 1024  # Envoy buffers it: a larger upload wants a streaming route
@@ -141,6 +142,16 @@ class RouteSettings(Settings):
     authenticate: Annotated[list[str], METHODS] | None = None
     """Who may call: the name of one method of `authentication`, or a list of names of which any will do, or `none` for
     a route that anybody may call. Where neither the route nor the defaults say it, the file is refused."""
+    authorize: Authorize | None = None
+    """Which of them: a condition in [CEL](https://cel.dev), a rule of which all must hold, or a list of conditions and
+    rules of which any will do; else the request is refused with 403. Left out everywhere: whoever is authenticated may
+    call."""
+    forward: Literal["headers", "signed"] | None = None
+    """How the upstream is told who is asking. `headers`: in `x-consumer-id`, `-tier`, `-scopes` and `-groups`;
+    `signed`: also in `x-consumer-token`, a token for this upstream alone, signed as `sidecar.signing` says. Left out
+    everywhere: headers."""
+    forward_credentials: bool | None = None
+    """Whether the upstream gets the client's own credential as well. Left out everywhere: it is removed."""
     limits: list[AnyLimit] | None = None
     """How often: `tier` for the rate of the consumer's tier, and limits of the route's own. All are judged together;
     where one refuses (429), none is counted. Left out everywhere: no limits."""
@@ -186,9 +197,6 @@ class Route(RouteSettings):
     """The model that serves it, by whichever version the caller gets."""
     redirect: Redirect | None = None
     """Send the client elsewhere."""
-    authorize: Condition | None = None
-    """What must be true of the request and its consumer, in [CEL](https://cel.dev); else the request is refused with
-    403. Left out: whoever is authenticated may call."""
     stream: bool = False
     """For answers that never end: no timeout, but a connection on which nothing happens for five minutes is closed."""
 

@@ -77,8 +77,8 @@ def _keys_at(model: type[BaseModel], path: Path) -> list[str]:
 
 def _below(annotation: Any, part: str | int) -> Any:
     """The type of what stands under one key or index; None where there is no saying."""
-    if _is_model(annotation):
-        return _model_in(_fields(annotation).get(str(part)))
+    if _is_model(annotation):  # a number: a list, where one may stand alone as well
+        return annotation if isinstance(part, int) else _model_in(_fields(annotation).get(part))
     return _model_in(get_args(annotation)[-1]) if get_origin(annotation) in (dict, list) else None
 
 

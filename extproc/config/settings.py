@@ -23,6 +23,7 @@ from pydantic import (
 
 from extproc.config.expressions import check_answer_expression, compile_condition
 from extproc.config.spelling import CALLED, FIELD_NAME, IPV6, PORT, Spelled, text, written
+from extproc.core.addresses import Network as IpNetwork
 from extproc.core.decision import UNSETTABLE, HeaderEdits
 from extproc.core.errors import InvalidMutation
 from extproc.core.names import ENVOY_PREFIX, OWNED_PREFIXES
@@ -38,6 +39,9 @@ NO_DURATION: Final = "not a duration: write 250ms, 30s, 5m, 1h or 1d"
 NO_SIZE: Final = "not a size: write 512, 64KiB, 1MiB or 1GiB"
 NO_RATE: Final = "not a rate: write 10/s, 600/minute, 1000/hour or 5000/day"
 NO_URL: Final = "not a URL to ask: write https://HOST/PATH, or http:// with a loopback address"
+NO_NETWORK: Final = "not a network: write 10.0.0.0/8, 2001:db8::/32 or an address"
+NETWORK: Final = r"[0-9a-fA-F:.]+(?:/[0-9]{1,3})?"
+MAPPED_BITS: Final = 96  # of ::ffff:0:0/96
 NO_ADDRESS: Final = "not an address: write HOST:PORT, IPv6 hosts in brackets"
 NOT_NUMERIC: Final = "an address to listen on is numeric, as 0.0.0.0:8080, 127.0.0.1:8080 or [::]:8080"
 LONGEST: Final = timedelta(days=366)  # protobuf's Duration, and with it Envoy, ends at 315 576 000 000 s
@@ -179,9 +183,34 @@ def _answer_expression(value: str) -> str:
     return value
 
 
-def _condition(value: str) -> str:
+def parse_condition(value: str) -> str:
     compile_condition(value)
     return value
+
+
+def parse_network(value: Any) -> IpNetwork:
+    """A network without host bits, or one address. An IPv4 client is never compared as an IPv6 one, so neither may the
+    network be written as one."""
+    if isinstance(value, IpNetwork):
+        return value
+    if not isinstance(value, str) or not re.fullmatch(NETWORK, value):
+        raise ValueError(NO_NETWORK)
+    try:
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError(NO_NETWORK) from None
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is not None:
+        raise ValueError(f"an IPv4 network is written as one: {mapped}/{max(0, network.prefixlen - MAPPED_BITS)}")
+    if "/" in value and str(ipaddress.ip_address(value.partition("/")[0])) != str(network.network_address):
+        raise ValueError(f"an address and not a network: write {network}")
+    return network
+
+
+def _beside(value: Path, info: ValidationInfo) -> Path:
+    """A file that only the machine that serves has."""
+    folder = (info.context or {}).get(FOLDER, Path())
+    return value if value.is_absolute() else Path(folder / value)
 
 
 def _editable(name: str) -> str:
@@ -226,8 +255,10 @@ Address = Annotated[
 ListenAddress = Annotated[Address, AfterValidator(_listenable), written("numeric address", NUMERIC, NOT_NUMERIC)]
 File = Annotated[Path, AfterValidator(_existing_file), written("file")]
 FileOrUrl = Annotated[Path | str, PlainValidator(_file_or_url), written("file or URL", FILE_OR_URL, NO_URL)]
-Condition = Annotated[str, AfterValidator(_condition), written("CEL condition")]
+Condition = Annotated[str, AfterValidator(parse_condition), written("CEL condition")]
 AnswerCel = Annotated[str, AfterValidator(_answer_expression), written("CEL expression")]
+ServedFile = Annotated[Path, AfterValidator(_beside), written("file")]
+Network = Annotated[IpNetwork, PlainValidator(parse_network), written("network", NETWORK, NO_NETWORK)]
 Secret = Annotated[SecretStr, AfterValidator(_said), written("secret")]
 Url = Annotated[str, AfterValidator(reachable), written("URL", r"https?://[^\s#]+", NO_URL)]
 Name = Annotated[
@@ -245,6 +276,14 @@ Scope = Annotated[
 ]
 HeaderName = Annotated[
     str, Spelled(FIELD_NAME, "not a header name: write it in lower case, as x-request-id", "header name")
+]
+QueryName = Annotated[
+    str,
+    Spelled(
+        r"[A-Za-z0-9._~-]{1,64}",
+        "not the name of a parameter: up to 64 letters, digits, dots, dashes, tildes and underscores",
+        "parameter",
+    ),
 ]
 NOBODYS: Final = f"(?:{'|'.join(sorted(UNSETTABLE))})$|{'|'.join((ENVOY_PREFIX, *OWNED_PREFIXES))}"
 EditableHeader = Annotated[

@@ -12,6 +12,8 @@ ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxy
 PAIRS: Final = tuple(high + low for high in ALPHABET for low in ALPHABET)  # half the divisions
 RANDOM_LENGTH: Final = 27  # 62**27 > 2**160
 CHECK_LENGTH: Final = 6  # three pairs: 62**6 > 2**32
+ID_PREFIX: Final = "key_"
+ID_DIGITS: Final = 12  # 48 bits: among a million keys, two share one in less than one case of five hundred
 LENGTH: Final = len(PREFIX) + RANDOM_LENGTH + CHECK_LENGTH
 
 
@@ -31,6 +33,12 @@ def is_well_formed(key: str) -> bool:
 def digest(key: str) -> str:
     """SHA-256 suffices: 160 random bits cannot be guessed, so there is nothing for a slow hash to slow down."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def key_id(digest: str) -> str:
+    """What a key is called where it is listed. Made of its digest, so that it tells nothing of the key: whoever knows
+    it still has 160 bits to guess, and the store is not asked for it."""
+    return ID_PREFIX + digest[:ID_DIGITS]
 
 
 def _check(body: str) -> str:

@@ -12,7 +12,16 @@ from extproc.core.cookies import COOKIE, without_cookies
 from extproc.core.decision import Continue, Decision, HeaderEdits, LocalReply, refusal
 from extproc.core.errors import CouldNotDecide, PolicyFailed, ProviderUnavailable, StoreUnavailable
 from extproc.core.message import Consumer, Request
-from extproc.core.policy import Authenticator, Context, Inviting, Policy, cookies_of, needs_no_credential
+from extproc.core.policy import (
+    Authenticator,
+    Context,
+    Inviting,
+    Policy,
+    cookies_of,
+    credential_query,
+    needs_no_credential,
+)
+from extproc.core.query import parameters_called
 
 LONGEST_ID: Final = 256  # names are kept in counters and written into every record
 SEEN_TOGETHER: Final = 256  # combinations of credential headers; a gateway has a few
@@ -24,21 +33,30 @@ class Authentication(Policy):
     """One credential decides. Two at once are refused, whichever is good: otherwise the one that is checked and the one
     that the upstream believes could differ. Methods that read the same headers read the same credential; of those, the
     first that accepts it vouches, as two issuers of tokens do. `foreign` are the headers in which other routes expect a
-    credential: here they are one too many, and never reach the upstream. `cookies` are those in which any method of the
-    gateway keeps one: browsers send them everywhere, so they are only taken out. A method that needs no credential is
-    asked only where none is presented: a bad one is refused, and never makes its sender anonymous.
+    credential, `foreign_query` their query parameters: here they are one too many, and never reach the upstream.
+    `cookies` are those in which any method of the gateway keeps one: browsers send them everywhere, so they are only
+    taken out. A method that needs no credential is asked only where none is presented: a bad one is refused, and never
+    makes its sender anonymous. Where the route `forwards` them, the credentials that it reads stay on the request.
     """
 
     methods: Sequence[Authenticator]
     foreign: tuple[str, ...] = ()
     cookies: frozenset[str] = frozenset()
+    foreign_query: tuple[str, ...] = ()
+    forwards: bool = False
     _read: tuple[str, ...] = field(init=False, repr=False)
+    _read_query: tuple[str, ...] = field(init=False, repr=False)
+    _ended: frozenset[str] = field(init=False, repr=False)  # the cookies that go no further
     _credentialed: tuple[Authenticator, ...] = field(init=False, repr=False)
     _anonymous: tuple[Authenticator, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         named = dict.fromkeys(header for method in self.methods for header in method.credential_headers)
         object.__setattr__(self, "_read", tuple(named))
+        own = {cookie for method in self.methods for cookie in cookies_of(method)} if self.forwards else set()
+        object.__setattr__(self, "_ended", self.cookies - own)
+        queried = dict.fromkeys(name for method in self.methods for name in credential_query(method))
+        object.__setattr__(self, "_read_query", tuple(queried))
         object.__setattr__(self, "_credentialed", tuple(one for one in self.methods if not needs_no_credential(one)))
         object.__setattr__(self, "_anonymous", tuple(one for one in self.methods if needs_no_credential(one)))
 
@@ -46,10 +64,10 @@ class Authentication(Policy):
         presented = [method for method in self._credentialed if method.presents(request)]
         if not presented and not self._anonymous:
             return await self._invited(request) or self._unauthorized("no_credentials", "this route needs a credential")
-        foreign = bool(self.foreign) and any(header in request.headers for header in self.foreign)
+        foreign = self._brings_foreign(request)
         if not presented and foreign:
             return self._unauthorized("unexpected_credential", "this route does not accept that sort of credential")
-        if foreign or (len(presented) > 1 and _read_apart(presented)):
+        if foreign or (len(presented) > 1 and _read_apart(presented, request)):
             return self._unauthorized("several_credentials", "send one credential, not several")
         return await self._asked(presented or self._anonymous, request)
 
@@ -71,19 +89,30 @@ class Authentication(Policy):
                 unasked.append(error)
                 continue
             if isinstance(answer, Consumer):
-                return Continue(consumer=answer, request=self._removed(request))
+                queried = () if self.forwards else self._read_query and self._queried(request)
+                return Continue(consumer=answer, request=self._removed(request), remove_query=queried)
             refused.append((method, answer))
         if unasked:  # whoever could not be asked may have known the credential: an outage, and no denial
             raise unasked[0]
         reply = next((answer for method, answer in refused if _meant(method, request)), refused[0][1])
         return replace(reply, headers=reply.headers + self._challenges()) if reply.status == UNAUTHORIZED else reply
 
+    def _brings_foreign(self, request: Request) -> bool:
+        if not self.foreign and not self.foreign_query:
+            return False
+        return any(header in request.headers for header in self.foreign) or any(
+            parameters_called(name, request.query) for name in self.foreign_query
+        )
+
+    def _queried(self, request: Request) -> tuple[str, ...]:
+        return tuple([name for name in self._read_query if parameters_called(name, request.query)])
+
     def _credentials(self, request: Request) -> tuple[str, ...]:
-        return tuple([header for header in self._read if header in request.headers])
+        return () if self.forwards else tuple([header for header in self._read if header in request.headers])
 
     def _removed(self, request: Request) -> HeaderEdits:
         headers = self._credentials(request)
-        left = without_cookies(request, self.cookies) if self.cookies else None
+        left = without_cookies(request, self._ended) if self._ended else None
         if left is None:
             return _removal(headers)
         gone = headers if left else (*headers, COOKIE)
@@ -108,13 +137,17 @@ def _meant(method: Authenticator, request: Request) -> bool:
     return bool(scheme) and any(value.partition(" ")[0].lower() == scheme for value in values)
 
 
-def _read_apart(presented: Sequence[Authenticator]) -> bool:
-    """Whether two of them read in different places."""
-    return len({_where(method) for method in presented}) > 1
+def _read_apart(presented: Sequence[Authenticator], request: Request) -> bool:
+    """Whether two of them read different headers, parameters or cookies of this request."""
+    return len({_places(method, request) for method in presented}) > 1
 
 
-def _where(method: Authenticator) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return tuple(method.credential_headers), cookies_of(method)
+def _places(method: Authenticator, request: Request) -> tuple[tuple[str, ...], ...]:
+    return (
+        tuple([header for header in method.credential_headers if header in request.headers]),
+        tuple([name for name in credential_query(method) if parameters_called(name, request.query)]),
+        cookies_of(method),
+    )
 
 
 @functools.lru_cache(SEEN_TOGETHER)

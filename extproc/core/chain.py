@@ -44,8 +44,9 @@ _SO_FAR: Final = "extproc_so_far"
 class PolicyChain:
     """A route's policies. `upstreams` are the ones that a policy may choose; empty where the route is fixed.
 
-    `matched` are the request headers that some route matches on. Envoy may look the route up again after ext_authz, so
-    a policy that edited one of them could move a request to a route that asks for less.
+    `matched` are the request headers that some route matches on, `matched_query` the query parameters. Envoy may look
+    the route up again after ext_authz, so a policy that edited one of them could move a request to a route that asks
+    for less.
     """
 
     route: str
@@ -54,6 +55,7 @@ class PolicyChain:
     response_links: tuple[Link, ...] = ()
     upstreams: frozenset[str] = frozenset()
     matched: frozenset[str] = frozenset()
+    matched_query: frozenset[str] = frozenset()
 
     def on_request(self, request: Request) -> Awaitable[Outcome]:
         """Raises CouldNotDecide where no policy's answer can be trusted."""
@@ -109,6 +111,9 @@ class PolicyChain:
             raise InvalidMutation(f"policy {link.name!r} may not name the consumer")
         if decision.upstream is not None and decision.upstream not in self.upstreams:
             raise InvalidMutation(f"policy {link.name!r} chose {decision.upstream!r}, which the route does not offer")
+        if decision.remove_query and not self.matched_query.isdisjoint(decision.remove_query):
+            taken = min(self.matched_query.intersection(decision.remove_query))
+            raise InvalidMutation(f"policy {link.name!r} removes the parameter {taken!r}, which routes match on")
         if decision.request is NO_EDITS or not self.matched:
             return
         edited = {name for name, _ in decision.request.set} | set(decision.request.remove)

@@ -105,7 +105,9 @@ class Continue:
 
     `request` and `response` edit the header fields towards the upstream and towards the client; `body` replaces the
     body of the message under judgement; `consumer` says who is asking (authentication only); `upstream` names the
-    upstream that shall serve a request whose route leaves the choice open; `facts` go into the decision's record.
+    upstream that shall serve a request whose route leaves the choice open; `facts` go into the decision's record;
+    `remove_query` are names of query parameters that the upstream does not get. Envoy writes what is left anew, in the
+    order of the names.
     """
 
     request: HeaderEdits = NO_EDITS
@@ -114,6 +116,7 @@ class Continue:
     consumer: Consumer | None = None
     upstream: str | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
+    remove_query: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 
 from extproc.core.chain import PolicyChain
 from extproc.core.errors import UnknownRoute
+from extproc.core.handover import NOTHING_MORE, Handover
 from extproc.core.limits import Limit
 from extproc.core.specs import LIMIT
 
 
 @dataclass(frozen=True, slots=True)
 class ServedRoute:
-    """`response_body` says whether the route's ext_proc mode shows the response's body."""
+    """`response_body` says whether the route's ext_proc mode shows the response's body; `handover` what the upstream is
+    given besides the request."""
 
     chain: PolicyChain
     response_body: bool = False
+    handover: Handover = NOTHING_MORE
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Final
+from urllib.parse import quote, unquote
 
 from extproc.core.errors import InvalidMutation
 from extproc.core.headers import Headers, control_character
 from extproc.core.message import Consumer
 from extproc.core.names import (
     CLUSTER_HEADER,
+    CONSUMER_GROUPS,
     CONSUMER_ID,
     CONSUMER_SCOPES,
     CONSUMER_TIER,
@@ -18,6 +21,17 @@ from extproc.core.names import (
 )
 
 CALLERS: Final = 4096  # about whom is remembered what the upstream and Envoy are told; whoever asks once asks again
+PLAIN: Final = "/:@=+"  # besides letters, digits and -._~: what the names of groups are made of
+
+
+def spell_groups(groups: Sequence[str]) -> str:
+    """With commas between, and anything else than plain characters escaped: a group is named by whoever keeps them, and
+    a comma or a space in its name must not make it two."""
+    return ",".join([quote(group, safe=PLAIN) for group in groups])
+
+
+def read_groups(text: str) -> tuple[str, ...]:
+    return tuple(unquote(group) for group in text.split(",") if group)
 
 
 def identity_headers(consumer: Consumer | None) -> tuple[tuple[str, str], ...]:
@@ -25,16 +39,21 @@ def identity_headers(consumer: Consumer | None) -> tuple[tuple[str, str], ...]:
     anonymous: an upstream must not take them all for one caller."""
     if consumer is None:
         return ()
-    return _vouching("" if consumer.anonymous else consumer.id, consumer.tier, tuple(consumer.scopes))
+    identity = "" if consumer.anonymous else consumer.id
+    return _vouching(identity, consumer.tier, tuple(consumer.scopes), tuple(consumer.groups))
 
 
 @functools.lru_cache(CALLERS)
-def _vouching(identity: str, tier: str | None, scopes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+def _vouching(
+    identity: str, tier: str | None, scopes: tuple[str, ...], groups: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
     fields = [(CONSUMER_ID, identity)] if identity else []
     if tier is not None:
         fields.append((CONSUMER_TIER, tier))
     if scopes:
         fields.append((CONSUMER_SCOPES, " ".join(scopes)))
+    if groups:
+        fields.append((CONSUMER_GROUPS, spell_groups(groups)))
     for name, value in fields:
         if control_character(value):
             raise InvalidMutation(f"{name} would carry a control character")

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from extproc.core.addresses import parse_address
+
 NANOSECONDS = 1_000_000_000
 IPV6_SITE_PREFIX = 64  # one customer's IPv6 network: a limit per /128 is no limit
 
@@ -130,8 +132,6 @@ def address_subject(address: str) -> str:
     Raises:
         ValueError: the text is not an IP address.
     """
-    parsed = ipaddress.ip_address(address.split("%", 1)[0])
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    parsed = mapped or parsed
+    parsed = parse_address(address)
     prefix = IPV6_SITE_PREFIX if parsed.version == 6 else parsed.max_prefixlen  # noqa: PLR2004 - the protocol's own name
     return str(ipaddress.ip_network((parsed, prefix), strict=False))

@@ -26,6 +26,8 @@ CLUSTER_HEADER: Final = "x-extproc-cluster"  # read by `cluster_header` routes, 
 CONSUMER_ID: Final = "x-consumer-id"
 CONSUMER_TIER: Final = "x-consumer-tier"
 CONSUMER_SCOPES: Final = "x-consumer-scopes"
+CONSUMER_GROUPS: Final = "x-consumer-groups"
+CONSUMER_TOKEN: Final = "x-consumer-token"  # noqa: S105 - the header's name
 MODEL_VERSION: Final = "x-model-version"
 REQUEST_ID: Final = "x-request-id"
 
@@ -44,6 +46,7 @@ DECIDED_CONSUMER: Final = "consumer"
 DECIDED_TIER: Final = "tier"
 DECIDED_SCOPES: Final = "scopes"
 DECIDED_ANONYMOUS: Final = "anonymous"  # in place of the consumer, who has no name then
+DECIDED_GROUPS: Final = "groups"
 DECIDED_REASON: Final = "reason"
 DECIDED_VERSION: Final = "version"
 # Those that Envoy's access log shows; the route it knows by itself.

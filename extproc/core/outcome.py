@@ -45,6 +45,7 @@ class Merged:
     reply: LocalReply | None = None
     steps: list[Step] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
+    remove_query: tuple[str, ...] = ()
 
     def add(self, decision: Decision) -> None:
         """Raises InvalidMutation where two sets of edits are too much together."""
@@ -59,11 +60,15 @@ class Merged:
                 self.body = decision.body
             self.upstream = decision.upstream or self.upstream
             self.consumer = decision.consumer or self.consumer
+            if decision.remove_query:
+                self.remove_query = tuple(dict.fromkeys(self.remove_query + decision.remove_query))
         if decision.facts:
             self.facts.update(decision.facts)
 
     def outcome(self) -> Outcome:
-        continued = Continue(self.request, self.response, self.body, None, self.upstream)
+        continued = Continue(
+            self.request, self.response, self.body, None, self.upstream, remove_query=self.remove_query
+        )
         return Outcome(self.reply or continued, self.consumer, tuple(self.steps), self.facts)
 
     def _promised(self, reply: LocalReply) -> LocalReply:

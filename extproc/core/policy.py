@@ -59,7 +59,11 @@ def phases_of(kind: type[PolicyKind], settings: object) -> frozenset[Phase]:
 
 
 class Authenticator(Protocol):
-    """One way of saying who is asking."""
+    """One way of saying who is asking.
+
+    One that reads query parameters has an attribute `credential_query` besides: their names, as `credential_headers`
+    are those of headers.
+    """
 
     @property
     def name(self) -> str: ...
@@ -96,6 +100,11 @@ class Inviting(Protocol):
 def cookies_of(method: Authenticator) -> tuple[str, ...]:
     """The cookies that carry a method's credential, for one that has any: `credential_cookies`."""
     return tuple(getattr(method, "credential_cookies", ()))
+
+
+def credential_query(method: Authenticator) -> tuple[str, ...]:
+    """The query parameters that carry the credential; most methods read none, and say nothing of them."""
+    return tuple(getattr(method, "credential_query", ()))
 
 
 class AuthenticatorKind(Protocol):

@@ -61,7 +61,11 @@ class LimitMeter(Protocol):
 
 class KeyStore(Protocol):
     async def consumer_of(self, digest: str) -> Consumer | None:
-        """The consumer whose API key has this SHA-256 hex digest, or None. `method` is left empty."""
+        """The consumer whose API key has this SHA-256 hex digest, or None. `method` is left empty.
+
+        Raises:
+            StoreUnavailable: nobody could say whose key it is.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,13 @@ class KeySets(Protocol):
         Raises:
             ValueError: it cannot be read, holds a key that must not be used, or can hold none.
         """
+
+
+class TokenSigner(Protocol):
+    """Says who is asking so that an upstream can verify it."""
+
+    def token(self, consumer: Consumer, upstream: str) -> str:
+        """A short-lived token for that upstream alone. At once: what it takes is microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +168,12 @@ class Recorder(Protocol):
     """Where decision records go. Must return at once: it is called on the way of every request."""
 
     def record(self, record: DecisionRecord) -> None: ...
+
+
+class Events(Protocol):
+    """Where it is told what happens to the sidecar itself. Never with a secret, and never on the way of a request."""
+
+    def event(self, name: str, **fields: object) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

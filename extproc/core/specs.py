@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from extproc.core.addresses import Network
 from extproc.core.limits import Limit
 
 # The kinds that keys of a route use, rather than `policies: [{use: ...}]`.
@@ -14,6 +15,33 @@ LIMIT: Final = "limit"
 CHOOSE: Final = "choose"
 
 HUNDREDTHS: Final = 100  # of a percent in a percent: the unit of weights
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRule:
+    """Who may make a request: all that is written must hold, and what is empty was not written.
+
+    Of `scopes` a consumer has all, of `any_scope` and `groups` one; of each of `claims` it has one of the values.
+    `when` is CEL.
+    """
+
+    addresses: tuple[Network, ...] = ()
+    deny_addresses: tuple[Network, ...] = ()
+    consumers: tuple[str, ...] = ()
+    tiers: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    any_scope: tuple[str, ...] = ()
+    claims: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
+    when: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizeSpec:
+    """One rule that must hold, or, with `any_of`, several of which one must."""
+
+    rules: tuple[AccessRule, ...]
+    any_of: bool = False
 
 
 @dataclass(frozen=True, slots=True)

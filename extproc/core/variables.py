@@ -23,13 +23,16 @@ TYPES: Final[Mapping[str, str]] = {
     "consumer.method": "string",
     "consumer.scopes": "list<string>",
     "consumer.anonymous": "bool",
+    "consumer.groups": "list<string>",
     "consumer.claims": "map<string, dyn>",
     "response.status": "int",
     "response.headers": "map<string, string>",
     "response.json": "dyn",
 }
 
-OF_RESPONSE: Final = frozenset(name for name in TYPES if name.startswith("response."))
+OF_CONSUMER: Final = "consumer."
+OF_RESPONSE: Final = "response."
+ANSWERED: Final = frozenset(name for name in TYPES if name.startswith(OF_RESPONSE))
 NOBODY: Final = Consumer(id="", anonymous=True)
 
 
@@ -55,12 +58,12 @@ class _Variables(Mapping[str, object]):
     json_body: object
 
     def __getitem__(self, name: str) -> object:
-        if self.response is None and name in OF_RESPONSE:
+        if self.response is None and name in ANSWERED:
             raise KeyError(name)
         return VALUES[name](self)
 
     def __contains__(self, name: object) -> bool:
-        return name in VALUES and (self.response is not None or name not in OF_RESPONSE)
+        return name in VALUES and (self.response is not None or name not in ANSWERED)
 
     def __iter__(self) -> Iterator[str]:
         return (name for name in VALUES if name in self)
@@ -83,6 +86,7 @@ VALUES: Final[Mapping[str, Callable[[_Variables], object]]] = {
     "consumer.method": lambda seen: seen.consumer.method,
     "consumer.scopes": lambda seen: list(seen.consumer.scopes),
     "consumer.anonymous": lambda seen: seen.consumer.anonymous,
+    "consumer.groups": lambda seen: list(seen.consumer.groups),
     "consumer.claims": lambda seen: dict(seen.consumer.claims),
     "response.status": lambda seen: seen.response.status if seen.response else 0,
     "response.headers": lambda seen: seen.response.headers.as_dict() if seen.response else {},

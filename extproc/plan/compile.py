@@ -10,15 +10,27 @@ from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import TypeVar
 
+from extproc.config.access import AccessUse
 from extproc.config.load import Loaded
 from extproc.config.match import Match, ValueMatch
 from extproc.config.model import Config, Model, Upstream
 from extproc.config.route import LimitUse, Route
 from extproc.config.settings import HostPort
+from extproc.core.handover import UpstreamCredential
 from extproc.core.limits import Limit, Per
 from extproc.core.policy import Phase, PolicyKind, phases_of
 from extproc.core.problems import InvalidConfig, Path
-from extproc.core.specs import AUTHORIZE, CHOOSE, HUNDREDTHS, LIMIT, ChooseSpec, LimitSpec, Version
+from extproc.core.specs import (
+    AUTHORIZE,
+    CHOOSE,
+    HUNDREDTHS,
+    LIMIT,
+    AccessRule,
+    AuthorizeSpec,
+    ChooseSpec,
+    LimitSpec,
+    Version,
+)
 from extproc.plan.model import (
     DEFAULT_BODY_LIMIT,
     DEFAULT_TIMEOUT,
@@ -27,6 +39,7 @@ from extproc.plan.model import (
     Endpoint,
     EnvoyPlan,
     FieldMatch,
+    Forward,
     ListenerPlan,
     MatchPlan,
     Placement,
@@ -34,6 +47,7 @@ from extproc.plan.model import (
     PolicySpec,
     RoutePlan,
     SidecarPlan,
+    SigningPlan,
     ToModel,
     ToRedirect,
     ToUpstream,
@@ -108,7 +122,8 @@ class _RouteCompiler:
         by_tier = any(use.per == "tier" for use in limits)
         used = self._policies(index, route)
         phases = {phase for spec in used for phase in spec.phases}
-        fused = bool(methods or route.authorize or route.model or Phase.REQUEST in phases)
+        authorize = _first(route.authorize, defaults.authorize, None)
+        fused = bool(methods or authorize or route.model or Phase.REQUEST in phases or self._shows_credential(route))
         # Envoy's ratelimit filter reads its limits from a route's action, and a redirect has none.
         fused = fused or (bool(own) and route.redirect is not None)
         judged = LimitSpec(self._tiers if by_tier else MappingProxyType({}), by_tier, own if fused else ())
@@ -130,13 +145,23 @@ class _RouteCompiler:
             timeout=timeout.total_seconds() if timeout else DEFAULT_TIMEOUT,
             body_limit=_first(route.body_limit, defaults.body_limit, DEFAULT_BODY_LIMIT),
             stream=route.stream,
+            forward=Forward(
+                signed=_first(route.forward, defaults.forward, "headers") == "signed",
+                credentials=_first(route.forward_credentials, defaults.forward_credentials, False),
+            ),
         )
+
+    def _shows_credential(self, route: Route) -> bool:
+        """Whether its upstream is shown a credential, which only the sidecar has. A model's routes ask it anyway."""
+        return route.upstream is not None and self._config.upstreams[route.upstream].credential is not None
 
     def _built_in(self, index: int, route: Route, limits: LimitSpec) -> list[PolicySpec]:
         """In the order in which they judge: what is refused is not counted, what is counted may be routed."""
         at: Path = ("routes", index)
         limited: Path = ("defaults", "limits") if route.limits is None else (*at, "limits")
-        specs = [PolicySpec(AUTHORIZE, route.authorize, at=(*at, "authorize"))] if route.authorize else []
+        authorize = _first(route.authorize, self._config.defaults.authorize, None)
+        allowed: Path = ("defaults", "authorize") if route.authorize is None else (*at, "authorize")
+        specs = [PolicySpec(AUTHORIZE, _authorize(authorize), at=allowed)] if authorize else []
         specs += [PolicySpec(LIMIT, limits, at=limited)] if limits.by_tier or limits.own else []
         if route.model is not None:
             model = _model(route.model, self._config.models[route.model])
@@ -156,6 +181,26 @@ class _RouteCompiler:
             said = f"the policy kind cannot say what it needs to see: {type(error).__name__}: {error}"
             raise InvalidConfig([self._loaded.problem(at, said)]) from error
         return PolicySpec(kind, settings, phases, at)
+
+
+def _authorize(written: AccessUse | list[AccessUse]) -> AuthorizeSpec:
+    if isinstance(written, list):
+        return AuthorizeSpec(tuple(map(_access, written)), any_of=True)
+    return AuthorizeSpec((_access(written),))
+
+
+def _access(use: AccessUse) -> AccessRule:
+    return AccessRule(
+        addresses=tuple(use.addresses),
+        deny_addresses=tuple(use.deny_addresses),
+        consumers=tuple(use.consumers),
+        tiers=tuple(use.tiers),
+        groups=tuple(use.groups),
+        scopes=tuple(use.scopes),
+        any_scope=tuple(use.any_scope),
+        claims=MappingProxyType({name: tuple(values) for name, values in use.claims.items()}),
+        when=use.when,
+    )
 
 
 def _own_limit(route: str, position: int, use: LimitUse) -> Limit:
@@ -205,7 +250,13 @@ def _upstream(name: str, item: Upstream) -> UpstreamPlan:
         retries=item.retries,
         health_check=item.health_check,
         outlier_detection=item.outlier_detection,
+        credential=_credential(item),
     )
+
+
+def _credential(item: Upstream) -> UpstreamCredential | None:
+    shown = item.credential
+    return UpstreamCredential(shown.header, shown.value.get_secret_value()) if shown else None
 
 
 def _discovery(endpoints: list[HostPort]) -> Discovery:
@@ -226,15 +277,29 @@ def _model(name: str, item: Model) -> ChooseSpec:
     return ChooseSpec(name, versions, item.sticky)
 
 
+def located_keys(keys: str, file: FilePath) -> str:
+    """The absolute name of a file that is looked for beside `file`; the URL of a Redis as it is."""
+    name = keys.removeprefix("file:")
+    return keys if name == keys else str(file.absolute().parent / name)
+
+
 def _sidecar(config: Config, file: FilePath) -> SidecarPlan:
     keys = config.sidecar.stores.keys
-    located = str(file.absolute().parent / keys.removeprefix("file:")) if keys else None
+    located = located_keys(keys, file) if keys else None
     return SidecarPlan(
         folder=config.sidecar.folder,
         timeout=config.sidecar.timeout.total_seconds(),
         keys=located,
         admin=_endpoint(config.sidecar.admin),
+        signing=_signing(config),
     )
+
+
+def _signing(config: Config) -> SigningPlan | None:
+    signing = config.sidecar.signing
+    if signing is None:
+        return None
+    return SigningPlan(tuple(map(str, signing.keys)), signing.issuer, int(signing.lifetime.total_seconds()))
 
 
 def _authentication(loaded: Loaded) -> dict[str, AuthenticationPlan]:

@@ -25,7 +25,7 @@ from extproc.plan.description import (
     VersionDescription,
 )
 from extproc.plan.model import FieldMatch, MatchPlan, Plan, PolicySpec, RoutePlan, ToModel, ToRedirect, ValueRule
-from extproc.plan.rules import authentication_rule, brief_of, limit_rule, rule_of
+from extproc.plan.rules import authentication_rule, brief_of, forward_rule, limit_rule, rule_of
 from extproc.plan.times import STREAM_IDLE, whole_time
 
 MOST_CALLS: Final = 3
@@ -61,7 +61,7 @@ def _route(plan: Plan, index: int, route: RoutePlan, filters: Filters) -> RouteD
         services=route.placement.services,
         filters=tuple(filters(route)),
         authentication=tuple(MethodDescription(name, plan.authentication[name].kind) for name in route.authentication),
-        policies=tuple(_policies(route, spell_path(("routes", index)))),
+        policies=tuple(_policies(plan, route, spell_path(("routes", index)))),
         request_body=RequestBody("held", route.body_limit),
         response_body="buffered" if route.placement.edits_body else "none",
         timeout_seconds=whole_time(plan, route),
@@ -69,12 +69,15 @@ def _route(plan: Plan, index: int, route: RoutePlan, filters: Filters) -> RouteD
     )
 
 
-def _policies(route: RoutePlan, at: str) -> Iterable[PolicyDescription]:
+def _policies(plan: Plan, route: RoutePlan, at: str) -> Iterable[PolicyDescription]:
     """In the order in which they judge: the request from the first to the last, the answer from the last."""
     if route.authentication:
         rule = authentication_rule(route)
         yield PolicyDescription("authenticate", rule, rule, REQUEST, FUSED, at)
     yield from (_policy(spec, REQUEST, FUSED) for spec in route.policies if Phase.REQUEST in spec.phases)
+    said = forward_rule(plan, route)
+    if said:
+        yield PolicyDescription("forward", said, said, REQUEST, FUSED, at)
     for limit in route.placement.descriptors:
         yield PolicyDescription(LIMIT, limit_rule(limit), limit_rule(limit), REQUEST, LIMITS, at)
     for spec in reversed(route.policies):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+from extproc.core.handover import UpstreamCredential
 from extproc.core.limits import Limit
 from extproc.core.policy import Phase
 from extproc.core.problems import Path
@@ -103,6 +104,14 @@ class PolicySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Forward:
+    """What an upstream gets of who is asking: a token that it can verify, the client's own credential."""
+
+    signed: bool = False
+    credentials: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RoutePlan:
     name: str
     match: MatchPlan
@@ -113,6 +122,7 @@ class RoutePlan:
     timeout: float
     body_limit: int
     stream: bool = False
+    forward: Forward = Forward()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +162,7 @@ class UpstreamPlan:
     retries: int = 0
     health_check: str | None = None
     outlier_detection: bool = False
+    credential: UpstreamCredential | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +174,24 @@ class ListenerPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class SigningPlan:
+    """`keys` are names of files, of which the first signs; `lifetime` in whole seconds."""
+
+    keys: tuple[str, ...]
+    issuer: str
+    lifetime: int
+
+
+@dataclass(frozen=True, slots=True)
 class SidecarPlan:
     """`timeout` is how long Envoy waits for one decision."""
 
     folder: str
     timeout: float
     admin: Endpoint
-    keys: str | None = None
+    keys: str | None = field(default=None, repr=False)  # a file's absolute name, or the URL of a Redis
     workers: int = 1
+    signing: SigningPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from extproc.core.matching import below, covers
 from extproc.core.message import Request
 from extproc.plan.model import FieldMatch, MatchPlan, Plan, RoutePlan, ValueRule
 
@@ -32,11 +33,7 @@ def domains(plan: Plan) -> list[str]:
 
 def serves(match: MatchPlan, domain: str) -> bool:
     """Whether a route's hosts cover all that a domain (a name, `*.name` or `*`) stands for."""
-    return not match.hosts or any(_covers(host, domain) for host in match.hosts)
-
-
-def _covers(host: str, domain: str) -> bool:
-    return host == domain or (host.startswith("*.") and domain.endswith(host[1:]))
+    return not match.hosts or any(covers(host, domain) for host in match.hosts)
 
 
 def find_route(plan: Plan, request: Request) -> RoutePlan | None:
@@ -103,8 +100,7 @@ def _matches(match: MatchPlan, request: Request) -> bool:
 def _path_matches(match: MatchPlan, path: str) -> bool:
     if match.path is not None:
         return path == match.path
-    prefix = match.path_prefix or ""
-    return path.startswith(prefix) if prefix.endswith("/") else path == prefix or path.startswith(prefix + "/")
+    return below(match.path_prefix or "", path)
 
 
 def _field_matches(field: FieldMatch, values_of: Callable[[str], tuple[str, ...]]) -> bool:

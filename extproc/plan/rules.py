@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 from extproc.core.limits import Limit
-from extproc.core.specs import HUNDREDTHS, ChooseSpec, LimitSpec
-from extproc.plan.model import PolicySpec, RoutePlan
+from extproc.core.specs import HUNDREDTHS, AccessRule, AuthorizeSpec, ChooseSpec, LimitSpec
+from extproc.plan.model import Plan, PolicySpec, RoutePlan, ToRedirect
+from extproc.plan.times import upstreams_of
 
 SHORT = {1: "s", 60: "minute", 3_600: "hour", 86_400: "day"}
 
@@ -15,11 +16,20 @@ def authentication_rule(route: RoutePlan) -> str:
     return " or ".join(route.authentication)
 
 
+def forward_rule(plan: Plan, route: RoutePlan) -> str:
+    """What upstreams get besides the plain headers; nothing where that is all."""
+    shown = [one for one in upstreams_of(plan, route) if one.credential is not None]
+    asked = bool(route.authentication) and not isinstance(route.target, ToRedirect)
+    said = ["a signed token"] if asked and route.forward.signed else []
+    said += ["the client's credential"] if asked and route.forward.credentials else []
+    return ", ".join([*said, *(f"{one.credential.header} of {one.name}" for one in shown if one.credential)])
+
+
 def rule_of(spec: PolicySpec) -> str:
     """The settings of one policy as its reader would say them. Secrets are a type that prints redacted."""
     settings = spec.settings
-    if isinstance(settings, str):
-        return settings
+    if isinstance(settings, AuthorizeSpec):
+        return access_rule(settings)
     if isinstance(settings, LimitSpec):
         tiers = [f"tier {name}: {limit_rule(limit)}" for name, limit in settings.tiers.items()]
         return ", ".join([*tiers, *map(limit_rule, settings.own)])
@@ -38,7 +48,29 @@ def brief_of(spec: PolicySpec) -> str:
         return ", ".join([*(["tier"] if settings.by_tier else []), *map(limit_rule, settings.own)])
     if isinstance(settings, ChooseSpec):
         return f"a version, sticky by {settings.sticky}"
-    return settings if isinstance(settings, str) else ""
+    return access_rule(settings) if isinstance(settings, AuthorizeSpec) else ""
+
+
+def access_rule(spec: AuthorizeSpec) -> str:
+    """`[0] scopes a, b; tiers free or [1] groups staff`; a condition alone is its own text."""
+    said = [_access(rule) for rule in spec.rules]
+    return " or ".join(f"[{index}] {text}" for index, text in enumerate(said)) if spec.any_of else said[0]
+
+
+def _access(rule: AccessRule) -> str:
+    """Members in the order in which they are judged."""
+    lists = {
+        "not from": rule.deny_addresses,
+        "from": rule.addresses,
+        "consumers": rule.consumers,
+        "tiers": rule.tiers,
+        "groups": rule.groups,
+        "scopes": rule.scopes,
+        "any scope of": rule.any_scope,
+    }
+    said = [f"{word} {', '.join(map(str, values))}" for word, values in lists.items() if values]
+    said += [f"claim {name} {', '.join(map(json.dumps, values))}" for name, values in rule.claims.items()]
+    return "; ".join([*said, *([rule.when] if rule.when else [])])
 
 
 def limit_rule(limit: Limit) -> str:

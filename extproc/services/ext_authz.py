@@ -14,13 +14,15 @@ from google.protobuf.struct_pb2 import Struct
 from extproc.core.decision import Continue, LocalReply
 from extproc.core.errors import InvalidMutation
 from extproc.core.gateway import Gateway
+from extproc.core.handover import NOTHING_MORE, Handover
 from extproc.core.headers import Headers
-from extproc.core.identity import CALLERS, forged_headers, owned_headers
+from extproc.core.identity import CALLERS, spell_groups
 from extproc.core.message import Request
 from extproc.core.names import (
     CALL_ADDRESS,
     DECIDED_ANONYMOUS,
     DECIDED_CONSUMER,
+    DECIDED_GROUPS,
     DECIDED_REASON,
     DECIDED_REVISION,
     DECIDED_ROUTE,
@@ -68,15 +70,16 @@ class ExtAuthz:
         revision = call.attributes.context_extensions.get(REVISION, "")
         detail = ""
         try:
-            outcome = await decided(self._gateway().route(route, revision).chain.on_request(request))
+            served = self._gateway().route(route, revision)
+            handover, outcome = served.handover, await decided(served.chain.on_request(request))
         except asyncio.CancelledError as error:
             gone = cancelled(error)
             self._record(route, request, gone.outcome, started, gone.detail)
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, no decision was reached, and that denies
             failed = failure(error)
-            outcome, detail = failed.outcome, failed.detail
-        answer, outcome, detail = _encode(outcome, detail, request, Stamp(route, revision))
+            outcome, detail, handover = failed.outcome, failed.detail, NOTHING_MORE
+        answer, outcome, detail = _encode(outcome, handover, detail, request, Stamp(route, revision))
         self._record(route, request, outcome, started, detail)
         return answer
 
@@ -118,11 +121,13 @@ def _plain_headers(headers: dict[str, str]) -> Headers:
     return decode_headers(HeaderMap(headers=fields))
 
 
-def _encode(outcome: Outcome, detail: str, request: Request, stamp: Stamp) -> tuple[CheckResponse, Outcome, str]:
+def _encode(
+    outcome: Outcome, handover: Handover, detail: str, request: Request, stamp: Stamp
+) -> tuple[CheckResponse, Outcome, str]:
     """The answer, and what it really says: an edit that cannot be sent turns an allow into a refusal."""
     try:
         if isinstance(outcome.decision, Continue):
-            return allow(outcome.decision, outcome, request, stamp), outcome, detail
+            return allow(outcome.decision, outcome, handover, request, stamp), outcome, detail
         return deny(outcome.decision, outcome, stamp), outcome, detail
     except Exception as error:  # noqa: BLE001 - text that is no Unicode, a value of the wrong type: all of it refuses
         failed = failure(error, outcome)
@@ -130,16 +135,18 @@ def _encode(outcome: Outcome, detail: str, request: Request, stamp: Stamp) -> tu
         return deny(failed.reply, Outcome(failed.reply), stamp), failed.outcome, failed.detail
 
 
-def allow(decision: Continue, outcome: Outcome, request: Request, stamp: Stamp) -> CheckResponse:
+def allow(decision: Continue, outcome: Outcome, handover: Handover, request: Request, stamp: Stamp) -> CheckResponse:
     """The only place where a request is let through."""
-    granted = owned_headers(outcome.consumer, decision.upstream)
+    handed = handover.hand(decision, outcome.consumer, request.headers)
     answer = CheckResponse()
     answer.status.code = OK
     ok = answer.ok_response
     ok.SetInParent()  # also where nothing is to be edited
-    ok.headers_to_remove.extend((*decision.request.remove, *forged_headers(request.headers, granted)))
-    add_fields(ok.headers, decision.request.set)
-    ok.headers.extend(_options(granted))
+    ok.headers_to_remove.extend(handed.remove)
+    if decision.remove_query:
+        ok.query_parameters_to_remove.extend(decision.remove_query)
+    add_fields(ok.headers, handed.set)
+    ok.headers.extend(_options(handed.granted))
     add_fields(ok.response_headers_to_add, decision.response.set)
     _add_metadata(answer.dynamic_metadata, ALLOWED, outcome, stamp)
     return answer
@@ -163,7 +170,9 @@ def _add_metadata(metadata: Struct, reason: str, outcome: Outcome, stamp: Stamp)
     """For Envoy's own access log and for ext_proc: core.names.DECIDED_*."""
     consumer = outcome.consumer
     who = (
-        (consumer.id, consumer.anonymous, consumer.tier, tuple(consumer.scopes)) if consumer else ("", False, None, ())
+        (consumer.id, consumer.anonymous, consumer.tier, tuple(consumer.scopes), tuple(consumer.groups))
+        if consumer
+        else ("", False, None, (), ())
     )
     metadata.CopyFrom(_metadata(stamp, *who))
     fields = metadata.fields
@@ -174,13 +183,16 @@ def _add_metadata(metadata: Struct, reason: str, outcome: Outcome, stamp: Stamp)
 
 # Both for copying: what is the same for each request of a caller is made once for the last few thousand of them.
 @functools.lru_cache(CALLERS)
-def _metadata(stamp: Stamp, consumer: str, anonymous: bool, tier: str | None, scopes: tuple[str, ...]) -> Struct:
+def _metadata(
+    stamp: Stamp, consumer: str, anonymous: bool, tier: str | None, scopes: tuple[str, ...], groups: tuple[str, ...]
+) -> Struct:
     texts = {
         DECIDED_ROUTE: stamp.route,
         DECIDED_REVISION: stamp.revision,
         DECIDED_ANONYMOUS if anonymous else DECIDED_CONSUMER: consumer,
         DECIDED_TIER: tier,
         DECIDED_SCOPES: " ".join(scopes),
+        DECIDED_GROUPS: spell_groups(groups),
     }
     metadata = Struct()
     for key, text in texts.items():

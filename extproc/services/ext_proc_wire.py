@@ -18,12 +18,14 @@ from extproc.core.exchange import (
     ResponseBody,
     ResponseHeaders,
 )
+from extproc.core.identity import read_groups
 from extproc.core.message import Consumer, Request, Response
 from extproc.core.names import (
     ADDRESS_ATTRIBUTE,
     ANSWER_ATTRIBUTE,
     DECIDED_ANONYMOUS,
     DECIDED_CONSUMER,
+    DECIDED_GROUPS,
     DECIDED_REVISION,
     DECIDED_ROUTE,
     DECIDED_SCOPES,
@@ -86,7 +88,8 @@ def decode_decision(message: ProcessingRequest) -> tuple[str, str, Consumer | No
         return route, revision, None
     tier = decided[DECIDED_TIER].string_value
     scopes = tuple(scope for scope in decided[DECIDED_SCOPES].string_value.split(" ") if scope)
-    return route, revision, Consumer(name or anonymous, tier or None, scopes, anonymous=not name)
+    groups = read_groups(decided[DECIDED_GROUPS].string_value)
+    return route, revision, Consumer(name or anonymous, tier or None, scopes, groups=groups, anonymous=not name)
 
 
 def decode_request(message: ProcessingRequest) -> Request:

@@ -1,79 +1,78 @@
-"""API keys in a YAML file that holds digests only: reading it gives nobody a key.
-
-```yaml
-keys:
-  - {sha256: 9f86d0..., consumer: acme, tier: free, scopes: [orders:read]}
-```
-"""
+"""API keys that are known: found by digest, and each for as long as it is good."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Final
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-import yaml
-from pydantic import Field, ValidationError
-
-from extproc.config.settings import Settings
 from extproc.core.message import Consumer
+from extproc.core.ports import Clock
+from extproc.stores.key_changes import Entries, Rotate, Rotation, added, found, removed, rotated
+from extproc.stores.key_entry import KeyEntry
 
-MAX_FILE_BYTES: Final = 64 * 1024 * 1024
-LONGEST_NAME: Final = 16  # of a member; an API key and a digest are longer
-
-
-class KeyEntry(Settings):
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    consumer: Annotated[str, Field(min_length=1, max_length=256)]
-    tier: str | None = None
-    scopes: list[str] = []
+NEVER = float("inf")
 
 
-class KeyFile(Settings):
-    keys: list[KeyEntry]
+class Known(NamedTuple):
+    """Whose key it is, and the second from which on it is worth nothing."""
 
-
-class FileKeys:
-    """Finding a key is one dictionary look-up by digest: nothing about a wrong key shows in the time it takes."""
-
-    def __init__(self, consumers: Mapping[str, Consumer]) -> None:
-        self._consumers = dict(consumers)
+    consumer: Consumer
+    expires: float
 
     @classmethod
-    def read(cls, file: Path) -> FileKeys:
-        """Raises ValueError with a sentence that quotes no entry."""
-        try:
-            if file.stat().st_size > MAX_FILE_BYTES:
-                raise ValueError(f"{file} is larger than {MAX_FILE_BYTES} bytes")
-            content = KeyFile.model_validate(_yaml(file))
-        except OSError as error:
-            raise ValueError(f"{file} cannot be read: {error.strerror}") from None
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            raise ValueError(f"{file}: {_place(first['loc'])}: {first['msg']}") from None
-        consumers = {entry.sha256: Consumer(entry.consumer, entry.tier, tuple(entry.scopes)) for entry in content.keys}
-        if len(consumers) != len(content.keys):
-            raise ValueError(f"{file}: one digest stands twice")
-        return cls(consumers)
+    def of(cls, entry: KeyEntry) -> Known:
+        return cls(entry.as_consumer(), entry.expires.timestamp() if entry.expires else NEVER)
+
+
+class KnownKeys:
+    """Finding a key is one dictionary look-up by digest: nothing about a wrong key shows in the time it takes."""
+
+    def __init__(self, entries: Iterable[KeyEntry] = ()) -> None:
+        """Raises ValueError where two keys cannot be told apart."""
+        self.entries: Entries = tuple(entries)
+        self._known = {entry.sha256: Known.of(entry) for entry in self.entries}
+        if len(self._known) != len(self.entries):
+            raise ValueError("one digest stands twice")
+        if len({entry.id for entry in self.entries}) != len(self.entries):
+            raise ValueError("two digests begin alike: their keys have the same id")
+
+    def consumer_of(self, digest: str, now: float) -> Consumer | None:
+        known = self._known.get(digest)
+        return known.consumer if known is not None and now < known.expires else None
+
+
+class MemoryKeys:
+    """Keys in this process alone."""
+
+    def __init__(self, clock: Clock, entries: Iterable[KeyEntry] = ()) -> None:
+        self._clock = clock
+        self._keys = KnownKeys(entries)
 
     async def consumer_of(self, digest: str) -> Consumer | None:
-        return self._consumers.get(digest)
+        return self._keys.consumer_of(digest, self._clock.now())
 
+    async def entries(self) -> Sequence[KeyEntry]:
+        return self._keys.entries
 
-def _yaml(file: Path) -> Any:
-    try:
-        return yaml.load(file.read_bytes(), Loader=yaml.CSafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError):  # what they say quotes the file
-        raise ValueError(f"{file} is not a YAML file of keys") from None
+    async def add(self, entry: KeyEntry) -> None:
+        self._keys = KnownKeys(added(self._keys.entries, entry))
 
+    async def rotate(self, key: str, rotate: Rotate) -> Rotation:
+        rotation = rotate(found(self._keys.entries, key))
+        self._keys = KnownKeys(rotated(self._keys.entries, rotation))
+        return rotation
 
-def _place(location: tuple[int | str, ...]) -> str:
-    """A digest or a key that stands where a name should is not repeated."""
-    return ".".join("..." if len(str(part)) > LONGEST_NAME else str(part) for part in location)
+    async def remove(self, key: str) -> KeyEntry:
+        entry = found(self._keys.entries, key)
+        self._keys = KnownKeys(removed(self._keys.entries, entry))
+        return entry
+
+    async def close(self) -> None:
+        """There is nothing to close."""
 
 
 class NoKeys:
-    """Where no key file is named: every key is unknown."""
+    """Where no store is named: every key is unknown."""
 
     async def consumer_of(self, digest: str) -> Consumer | None:
         return None

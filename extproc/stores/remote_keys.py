@@ -29,6 +29,7 @@ OK: Final = 200
 NO_KEYS: Final = -1
 LONGEST_SAID: Final = 200  # characters of what went wrong: the set that it may quote is longer
 
+KEYS_UNAVAILABLE: Final = "keys_unavailable"  # the event of an issuer that gave no keys
 Tell = Callable[..., object]  # an event of the sidecar's own log: its name, and what it says
 
 
@@ -139,7 +140,7 @@ class RemoteKeys:
         except Exception as error:  # noqa: BLE001 - whatever an issuer does, the sidecar goes on with what it has
             self._location = self._source.location
             self._freshness.failed(self._clock.monotonic())
-            self._tell("keys_unavailable", issuer=self._name, error=_said(error))
+            self._tell(KEYS_UNAVAILABLE, issuer=self._name, error=_said(error))
         finally:
             self._attempt = None
             attempt.set()

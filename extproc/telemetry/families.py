@@ -68,6 +68,12 @@ class Families:
             "The plan in force: its revision, which Envoy's bootstrap must have been rendered with.",
             registry=registry,
         )
+        self.events = Counter(
+            "extproc_events_total",
+            "What happened to the sidecar itself, by the name under which the log tells it.",
+            ("event",),
+            registry=registry,
+        )
         self.store_operations = Tallies(
             "extproc_store_operations_total",
             "Judgements that the counters were asked for. allowed and refused are theirs; unavailable means that none "

@@ -96,6 +96,15 @@ class Metrics:
     def store_operated(self, store: str, result: str) -> None:
         self._families.store_operations.labels(store, result).count += 1
 
+    def may_happen(self, *events: str) -> None:
+        """From the start, so that the first time is an increase and no new series."""
+        for event in events:
+            self._families.events.labels(event)
+
+    def happened(self, event: str) -> None:
+        """An event of the sidecar's own; their names are in code, never a request's."""
+        self._families.events.labels(event).inc()
+
     def loop_lagged(self, seconds: float) -> None:
         self._families.loop_lag.observe(seconds)
 

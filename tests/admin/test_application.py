@@ -12,16 +12,22 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 
-from extproc.admin.application import application
+from extproc.admin.application import application as application_of
+from extproc.app.observing import Unheard
 
 TOKEN = "correct-horse"
 PLAN: dict[str, object] = {"revision": "r1", "routes": [{"name": "orders", "calls": 1}]}
+
+
+def application(facts: Facts, token: str | None) -> Starlette:
+    return application_of(facts, token, None, Unheard())
 
 
 @dataclass(slots=True)
 class Facts:
     is_ready: bool = True
     asked: int = 0
+    keys: dict[str, object] | None = None
 
     def ready(self) -> bool:
         return self.is_ready
@@ -29,6 +35,9 @@ class Facts:
     def plan(self) -> dict[str, object]:
         self.asked += 1
         return PLAN
+
+    def published_keys(self) -> dict[str, object] | None:
+        return self.keys
 
     def settle(self) -> None:
         pass
@@ -150,7 +159,9 @@ async def test_the_bearer_of_the_token_reads_the_plan() -> None:
 async def test_whoever_has_another_token_or_none_is_told_to_bring_one(authorization: tuple[bytes, ...]) -> None:
     facts = Facts()
     answer = await ask(application(facts, TOKEN), "/plan", *authorization)
-    assert (answer.status, answer.document) == (401, {"reason": "no_admin_token"})
+    assert answer.status == 401
+    assert isinstance(answer.document, dict)
+    assert answer.document["reason"] == "no_admin_token"
     assert answer.headers["www-authenticate"] == "Bearer"
     assert facts.asked == 0
 
@@ -183,9 +194,23 @@ async def test_metrics_are_written_in_a_thread_and_in_one_at_a_time() -> None:
     assert facts.most == 1
 
 
+@pytest.mark.parametrize("token", [TOKEN, None])
+async def test_public_keys_are_for_anybody_and_say_how_long_they_may_be_kept(token: str | None) -> None:
+    published: dict[str, object] = {"keys": [{"kty": "OKP"}]}
+    answer = await ask(application(Facts(keys=published), token), "/.well-known/jwks.json")
+    assert (answer.status, answer.document) == (200, published)
+    assert answer.headers["content-type"] == "application/jwk-set+json"
+    assert answer.headers["cache-control"] == "public, max-age=300"
+
+
+async def test_where_nothing_is_signed_there_are_no_keys_to_find() -> None:
+    answer = await ask(application(Facts(), TOKEN), "/.well-known/jwks.json")
+    assert (answer.status, answer.document) == (404, {"reason": "nothing_is_signed"})
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 async def test_nothing_can_be_changed(method: str) -> None:
-    for path in ("/healthz", "/readyz", "/metrics", "/plan"):
+    for path in ("/healthz", "/readyz", "/metrics", "/plan", "/.well-known/jwks.json"):
         answer = await ask(application(Facts(), TOKEN), path, f"Bearer {TOKEN}".encode(), method=method)
         assert answer.status == 405
 

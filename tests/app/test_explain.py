@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from extproc.app.explain import explain
-from extproc.app.explanation import HIDDEN, Explanation
+from extproc.app.explanation import Explanation
 from extproc.app.project import read_project
 from extproc.core import api_key
+from extproc.core.handover import HIDDEN
 from extproc.core.headers import Headers
 from extproc.core.message import Request
 

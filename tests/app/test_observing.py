@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from extproc.app.observing import AT_ONCE, Gathered, Harmless, ObservedCounters, RecordedAndCounted
+from extproc.app.observing import AT_ONCE, Gathered, Harmless, ObservedCounters, RecordedAndCounted, ToldAndCounted
 from extproc.core.errors import StoreUnavailable
 from extproc.core.limits import Charge, Counter, CounterState, Hit, Limit, Per
 from extproc.core.record import DecisionRecord, Result
 from extproc.stores.memory import MemoryCounters
 from extproc.testing import FakeClock, FakeRecorder
+from tests.stores.key_stores import FakeEvents
 
 RECORD = DecisionRecord("ext_authz", Result.ALLOW, "allowed")
 CHARGE = Charge((Hit(Counter(Limit("tier", "tier/free", Per.CONSUMER, 1, 60, 1), ("alice",))),))
@@ -132,3 +133,9 @@ async def test_a_full_store_is_unavailable() -> None:
 async def test_a_measurement_that_fails_takes_no_charge_back() -> None:
     store = ObservedCounters(MemoryCounters(FakeClock()), Harmless(Told())(Fails(ValueError())))
     assert [(await store.hit(CHARGE))[0].allowed for _ in range(2)] == [True, False]
+
+
+def test_an_event_is_told_with_all_that_is_known_and_counted_by_its_name() -> None:
+    log, counted = FakeEvents(), list[str]()
+    ToldAndCounted(log, counted.append).event("keys_read", keys=2)
+    assert (log.told, counted) == ([("keys_read", {"keys": 2})], ["keys_read"])

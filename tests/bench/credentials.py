@@ -22,24 +22,30 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from rich.console import Console
 from rich.table import Table
 
+from extproc.core.api_key import RANDOM_BYTES, digest, spell
 from extproc.core.headers import Headers
 from extproc.core.message import Consumer, Request
+from extproc.policies.api_key import ApiKey
 from extproc.policies.jwt import JwtKind, JwtSettings
+from extproc.stores.key_entry import KeyEntry
+from extproc.stores.keys import MemoryKeys
 from extproc.testing import FakeClock, fake_ports
 
 ISSUER: Final = "https://id.example.com"
 ROUNDS: Final = 7
 TIMES: Final = 2_000
+KEYS: Final = 10_000  # known ones; a look-up does not get slower with them
 BARE: Final = "bare sha256 + dict"
 Ask = Callable[[], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`ask` believes one credential, once. A consumer must come out of it."""
+    """`ask` judges one credential, once. A consumer must come out of it, or none where it is `refused`."""
 
     name: str
     ask: Ask
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +83,29 @@ def jwt_rs256() -> Case:
     return _each_anew("JWT, RS256", RSAAlgorithm.to_jwk(key.public_key()), bearer(claims(), key, "RS256"))
 
 
+def api_key_known() -> Case:
+    key = _spelt(KEYS // 2)
+    return _api_key("API key, known", header=key)
+
+
+def api_key_in_a_query() -> Case:
+    return _api_key("API key in a query of five", query=f"a=1&b=2&apikey={_spelt(KEYS // 2)}&c=3&d=4")
+
+
+def api_key_unknown() -> Case:
+    return _api_key("API key, unknown", header=_spelt(KEYS), refused=True)
+
+
 # The first is what the others are compared with. A new way of authenticating adds its line.
-CASES: Final[Sequence[Callable[[], Case]]] = (bare, jwt_hit, jwt_es256, jwt_rs256)
+CASES: Final[Sequence[Callable[[], Case]]] = (
+    bare,
+    jwt_hit,
+    jwt_es256,
+    jwt_rs256,
+    api_key_known,
+    api_key_in_a_query,
+    api_key_unknown,
+)
 
 
 def claims() -> dict[str, object]:
@@ -113,6 +140,19 @@ def _each_anew(name: str, public: str, authorization: str) -> Case:
     return Case(name, ask)
 
 
+def _api_key(name: str, header: str = "", query: str = "", refused: bool = False) -> Case:
+    digests = [digest(_spelt(number)) for number in range(KEYS)]
+    entries = [KeyEntry(sha256=one, consumer=f"consumer-{number}") for number, one in enumerate(digests)]
+    method = ApiKey("partners", "x-api-key", MemoryKeys(FakeClock(), entries), "apikey" if query else None)
+    headers = Headers.of({"accept": "application/json"} | ({"x-api-key": header} if header else {}))
+    request = Request("GET", "/", query=query, headers=headers)
+    return Case(name, lambda: method.authenticate(request), refused)
+
+
+def _spelt(number: int) -> str:
+    return spell(number.to_bytes(RANDOM_BYTES, "big"))
+
+
 def measured(cases: Sequence[Case], rounds: int, times: int) -> list[Cost]:
     """The best of some rounds, in which all cases take turns: what disturbs one disturbs all."""
     best = dict.fromkeys((case.name for case in cases), float("inf"))
@@ -124,8 +164,8 @@ def measured(cases: Sequence[Case], rounds: int, times: int) -> list[Cost]:
 
 async def _round(case: Case, times: int) -> float:
     """Nanoseconds of CPU for each time."""
-    if not isinstance(await case.ask(), Consumer):
-        raise RuntimeError(f"{case.name}: the credential is not believed")
+    if isinstance(await case.ask(), Consumer) is case.refused:
+        raise RuntimeError(f"{case.name}: the credential is {'' if case.refused else 'not '}believed")
     gc.collect()
     started = time.process_time_ns()
     for _ in range(times):

@@ -8,10 +8,11 @@ import pytest
 from rich.console import Console
 
 from extproc.core.decision import refusal
+from extproc.core.message import Consumer
 from tests.bench.credentials import BARE, CASES, Case, measured, table
 
 
-def test_every_case_believes_its_credential_and_is_compared_with_the_bare_one() -> None:
+def test_every_case_judges_as_it_says_and_is_compared_with_the_bare_one() -> None:
     costs = measured([make() for make in CASES], rounds=1, times=2)
     assert (costs[0].name, costs[0].ratio) == (BARE, 1.0)
     assert len({cost.name for cost in costs}) == len(CASES)
@@ -26,3 +27,11 @@ def test_a_credential_that_is_refused_is_no_measurement() -> None:
 
     with pytest.raises(RuntimeError, match="not believed"):
         measured([Case("a", ask)], rounds=1, times=1)
+
+
+def test_a_credential_that_is_believed_is_no_measurement_of_a_refusal() -> None:
+    async def ask() -> object:
+        return Consumer("acme")
+
+    with pytest.raises(RuntimeError, match="is believed"):
+        measured([Case("a", ask, refused=True)], rounds=1, times=1)

@@ -126,6 +126,18 @@ def test_an_issuer_is_not_asked(tmp_path: Path) -> None:
             listening.accept()
 
 
+def test_a_signing_key_is_needed_where_it_serves_and_not_where_a_bootstrap_is_rendered(tmp_path: Path) -> None:
+    written(tmp_path, GOOD + "sidecar: {signing: {keys: [signing.pem]}}\n")
+    ended = extproc("check", "gateway.yaml", folder=tmp_path)
+    place, said = f"sidecar.signing.keys: {tmp_path}/signing.pem", "cannot be read: No such file or directory"
+    assert ended.said[0] == f"gateway.yaml:13:21: {place} {said}"
+    assert extproc("render", "gateway.yaml", folder=tmp_path).code == 0
+    written(tmp_path, "hunter2", "signing.pem")
+    ended = extproc("check", "gateway.yaml", folder=tmp_path)
+    assert "is no Ed25519 private key in PEM" in ended.said[0]
+    assert "hunter2" not in ended.errors
+
+
 def test_the_environment_is_read(tmp_path: Path) -> None:
     written(tmp_path, GOOD.replace("127.0.0.1:9101", "${USERS}"))
     assert extproc("check", "gateway.yaml", folder=tmp_path, environment={"USERS": "users:1"}).code == 0

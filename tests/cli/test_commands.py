@@ -49,6 +49,19 @@ except SystemExit as ended:
         ["password", "hunter2"],
         ["healthcheck", "--admin", "9900"],
         ["healthcheck", "--admin", "127.0.0.1:0"],
+        ["keys"],
+        ["keys", "create"],
+        ["keys", "create", "--consumer", ""],
+        ["keys", "create", "--consumer", "a", "--expires", "soon"],
+        ["keys", "create", "--consumer", "a", "--scopes", "a b"],
+        ["keys", "list", "--store", "keys.yaml"],
+        ["keys", "list", "--store", "redis:///0"],
+        ["keys", "list", "--store", "redis://:secret@127.0.0.1"],
+        ["keys", "list", "--store", "file:keys.yaml", "--file", "gateway.yaml"],
+        ["keys", "list", "--admin", "ftp://127.0.0.1"],
+        ["keys", "rotate"],
+        ["keys", "rotate", "key_0", "--overlap", "soon", "--store", "file:keys.yaml"],
+        ["keys", "revoke"],
         ["demo"],
         ["demo", "credentials", "--fold"],
         ["demo", "token"],
@@ -136,6 +149,7 @@ def test_help_is_instant_for_it_imports_nothing_heavy(tmp_path: Path) -> None:
         *(["init"], ["check"], ["plan"], ["explain"], ["schema"], ["render"], ["audit"], ["serve"], ["up"]),
         *(["healthcheck"], ["password"]),
         *(["demo", "credentials"], ["demo", "token"]),
+        *(["keys", "create"], ["keys", "list"], ["keys", "rotate"], ["keys", "revoke"]),
     ],
 )
 def test_the_help_of_a_command_imports_nothing_that_only_running_it_needs(command: list[str], tmp_path: Path) -> None:
@@ -159,5 +173,6 @@ def test_help_lists_every_command(tmp_path: Path) -> None:
         "up",
         "healthcheck",
         "demo",
+        "keys",
     ):
         assert f"\n  {command} " in ended.output

@@ -9,12 +9,16 @@ import pytest
 from extproc.app.demo import NoDemo
 from extproc.app.envoy import NoEnvoy
 from extproc.app.local import CannotRun
+from extproc.cli.admin_keys import AdminFailed
 from extproc.cli.auditing import Unreadable
 from extproc.cli.failures import EXPECTED, Exit, reported
 from extproc.cli.healthcheck import NotReady
+from extproc.cli.keys import NoKeyStore
 from extproc.cli.scaffolding import AlreadyThere
+from extproc.core.errors import StoreUnavailable
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.services.server import SocketInUse
+from extproc.stores.key_changes import KeyConflict, UnknownKey
 
 PROBLEM = Problem("gateway.yaml", 3, 1, "routes", "must be a list")
 ONE = "1 problem, nothing was started"
@@ -72,6 +76,8 @@ def test_no_failure_is_no_exit() -> None:
 
 
 def test_every_expected_failure_exists_under_its_name() -> None:
-    assert {
-        kind.__name__ for kind in (AlreadyThere, CannotRun, NoDemo, NoEnvoy, NotReady, SocketInUse, Unreadable)
-    } == set(EXPECTED)
+    kinds = (
+        *(AdminFailed, AlreadyThere, CannotRun, KeyConflict, NoDemo, NoEnvoy, NoKeyStore, NotReady, SocketInUse),
+        *(StoreUnavailable, UnknownKey, Unreadable),
+    )
+    assert {kind.__name__ for kind in kinds} == set(EXPECTED)

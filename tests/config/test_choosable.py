@@ -30,6 +30,8 @@ def told(one: dict[str, Any], other: dict[str, Any], **open_route: Any) -> list[
         ({"path": "/a", "headers": {"x": "1"}, "hosts": ["h.example"]}, {"path": "/a"}),
         ({"path": "/a", "headers": {"x": "1"}, "hosts": ["h.example"]}, {"path": "/a", "hosts": ["*.example"]}),
         ({"path": "/a", "headers": {"x": "1"}, "methods": ["GET"]}, {"path": "/a", "methods": ["GET", "POST"]}),
+        ({"path": "/a", "headers": {"x": "1"}, "hosts": ["*"]}, {"path": "/a", "hosts": ["h.example"]}),
+        ({"path": "/a", "headers": {"x": "1"}}, {"path": "/a", "headers": {"y": "1"}}),
     ],
 )
 def test_an_open_route_by_header_before_a_guarded_one_is_refused(one: dict[str, Any], other: dict[str, Any]) -> None:
@@ -77,4 +79,26 @@ def test_the_defaults_count_as_the_routes_own_word() -> None:
 
 def test_a_guarded_route_that_comes_first_is_not_got_around() -> None:
     routes = [GUARDED | {"match": {"path": "/a"}}, OPEN | {"match": {"path": "/a", "headers": {"x": "1"}}}]
-    assert list(check_choosable({"routes": routes})) == []
+    assert check_choosable({"routes": routes}) == []
+
+
+def test_a_guarded_route_that_comes_first_and_takes_some_is_got_around() -> None:
+    some = GUARDED | {"match": {"path": "/a", "query": {"q": "1"}}}
+    routes = [some, OPEN | {"match": {"path": "/a", "headers": {"x": "1"}}}]
+    assert [found.path for found in check_choosable({"routes": routes})] == [("routes", 1, "match", "headers")]
+
+
+def test_a_route_that_takes_whoever_brings_nothing_is_as_open_as_one_that_asks_nobody() -> None:
+    methods: dict[str, Any] = {"keys": {"api_key": {}}, "guests": {"anonymous": {}}}
+    guests = OPEN | {"authenticate": ["keys", "guests"], "match": {"path": "/a", "headers": {"x": "1"}}}
+    routes = [guests, GUARDED | {"match": {"path": "/a"}}]
+    assert len(check_choosable({"authentication": methods, "routes": routes})) == 1
+    both = [guests, GUARDED | {"authenticate": "guests", "match": {"path": "/a"}}]
+    assert check_choosable({"authentication": methods, "routes": both}) == []
+
+
+@pytest.mark.parametrize(
+    "odd", [None, [], 1, "a", {"routes": 1}, {"routes": [1, {"match": 1, "authenticate": "none"}]}]
+)
+def test_odd_data_is_survived(odd: object) -> None:
+    assert check_choosable(odd) == []

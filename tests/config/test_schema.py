@@ -44,7 +44,8 @@ BEYOND = {
     *("jwt-keys-without-tls", "jwt-with-a-secret-for-rs256", "jwt-with-an-empty-secret"),
     *("jwt-with-both-sorts-of-algorithms", "jwt-with-jwks-and-a-secret", "jwt-with-one-secret-for-two-algorithms"),
     "jwt-with-secrets-from-a-url",
-    *("duration-of-millennia", "jwks-name-too-long", "limit-by-tier-without-tiers", "limit-per-consumer-for-nobody"),
+    *("duration-of-millennia", "jwks-name-too-long", "keys-in-a-redis-of-no-host", "limit-by-tier-without-tiers"),
+    *("limit-per-consumer-for-nobody", "match-on-a-credential-in-the-query"),
     *("login-that-nobody-comes-back-to", "login-with-a-short-secret"),
     *("match-on-a-credential", "match-on-the-default-credential", "missing-jwks-file", "model-that-sticks-to-nobody"),
     *("open-route-chosen-by-a-header", "open-route-chosen-by-a-parameter"),
@@ -56,6 +57,17 @@ BEYOND = {
     *("hmac-secret-that-is-short", "hmac-that-is-good-too-long", "hmac-that-signs-no-path"),
     *("introspection-in-the-clear", "introspection-that-never-asks-again", "introspection-with-an-empty-secret"),
     *("match-on-a-signature",),
+    *("condition-about-a-consumer-for-nobody", "match-on-an-upstream-credential"),
+    *("rule-about-a-consumer-for-nobody", "rule-of-the-defaults-for-nobody"),
+    *("rule-with-a-mapped-network", "rule-with-a-misspelt-variable", "rule-with-an-unknown-tier-in-the-defaults"),
+    *(
+        "rule-with-an-unknown-tier",
+        "rule-with-host-bits-in-a-network",
+        "signed-for-nobody",
+        "signed-without-a-key-in-the-defaults",
+    ),
+    *("signed-without-a-key", "signing-for-a-fraction", "signing-for-an-hour", "upstream-credential-of-nothing"),
+    *("upstream-credential-with-a-line-end",),
 }
 # ... and what is not YAML as we read it.
 NOT_READ = {

@@ -20,6 +20,7 @@ sidecar:
   admin: "0.0.0.0:9900"
   timeout: 250ms
   stores: {counters: memory, keys: file:keys.yaml}
+  signing: {keys: [signing.pem], issuer: shop, lifetime: 30s}
 upstreams:
   users:
     endpoints: ["127.0.0.1:9101"]
@@ -30,6 +31,7 @@ upstreams:
     retries: 2
     health_check: /healthz
     outlier_detection: true
+    credential: {header: x-provider-key, value: hunter2}
 authentication:
   company: {jwt: {issuer: https://id, audiences: [shop], jwks: jwks.json, consumer: sub, tier: t, scopes: s, leeway: 5}}
   partners: {api_key: {header: x-api-key}}
@@ -63,6 +65,9 @@ tiers: {free: {rate: 10/s, burst: 5}}
 models: {score: {versions: {v1: {upstream: users, weight: 99.5}, v2: {upstream: users, weight: 0.5}}, sticky: none}}
 defaults:
   authenticate: [company, partners]
+  authorize: {scopes: [orders:read], addresses: [10.0.0.0/8, "2001:db8::1"]}
+  forward: headers
+  forward_credentials: false
   limits: [tier]
   timeout: 15s
   body_limit: 1MiB
@@ -78,12 +83,26 @@ routes:
     upstream: users
     authenticate: partners
     authorize: request.method == "GET"
+    forward: signed
+    forward_credentials: true
     limits: [tier, {per: consumer, rate: 2/s, burst: 1}, {per: address, rate: 50/minute}]
     timeout: 1s
     body_limit: 65536
     policies: [{use: transform, response: {headers: {x-a: "'1'"}, json: {set: {a.b: route.name}}}}]
-  - {name: stream, match: {path: /stream}, upstream: users, stream: true, authenticate: none, limits: []}
-  - {name: model, match: {path: /model}, model: score}
+  - name: stream
+    match: {path: /stream}
+    upstream: users
+    stream: true
+    authenticate: none
+    authorize: {deny_addresses: [10.0.0.1]}
+    limits: []
+  - name: model
+    match: {path: /model}
+    model: score
+    authorize:
+      - {any_scope: [a], groups: [g], claims: {x: 1, y: [z, true, 0.5]}, consumers: [c], tiers: [free]}
+      - {when: request.method == "GET"}
+      - request.method == "GET"
   - {name: old, match: {path: /old}, redirect: {to: /new, status: 301}}
 """
 

@@ -17,8 +17,8 @@ OK: Final = Response(200)
 ACME: Final = Consumer("acme", "free", ("orders:read",))
 
 
-def request(headers: Mapping[str, str] | None = None) -> Request:
-    return Request("GET", "/orders", headers=Headers.of(headers or {}))
+def request(headers: Mapping[str, str] | None = None, query: str = "") -> Request:
+    return Request("GET", "/orders", query=query, headers=Headers.of(headers or {}))
 
 
 def limit(count: int = 5, period: int = 60, burst: int = 5, name: str = "tier", scope: str = "tier/free") -> Limit:
@@ -84,13 +84,18 @@ class Method:
     header: str
     answer: object
     challenge: str = ""
+    query: str = ""
+
+    @property
+    def credential_query(self) -> Sequence[str]:
+        return (self.query,) if self.query else ()
 
     @property
     def credential_headers(self) -> Sequence[str]:
         return (self.header,)
 
     def presents(self, request: Request) -> bool:
-        return self.header in request.headers
+        return self.header in request.headers or (bool(self.query) and self.query in request.query)
 
     async def authenticate(self, request: Request) -> Consumer | LocalReply:
         if isinstance(self.answer, Exception):

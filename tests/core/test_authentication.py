@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pytest
 
 from extproc.core.authentication import Authentication
-from extproc.core.decision import Continue, Decision, LocalReply, refusal
+from extproc.core.cookies import cookie_of
+from extproc.core.decision import Continue, Decision, HeaderEdits, LocalReply, refusal
 from extproc.core.errors import PolicyFailed, ProviderUnavailable, StoreUnavailable
-from extproc.core.message import Consumer
+from extproc.core.message import Consumer, Request
 from extproc.core.policy import Context
 from tests.core.examples import ACME, Anonymous, Method, request
 
@@ -223,3 +225,75 @@ async def test_the_method_of_the_credentials_own_scheme_says_why(
 
 async def test_of_an_unknown_scheme_the_first_method_says_why() -> None:
     assert reason_of(await ask({"authorization": "Digest a"}, PASSWORDS, WRONG)) == "wrong_password"
+
+
+QUERIED = Method("links", "x-link-key", Consumer("by-link"), query="key")
+
+
+async def ask_with(query: str, headers: dict[str, str] | None = None, *methods: Method) -> Decision:
+    return await Authentication(methods or (TOKENS, QUERIED)).on_request(request(headers, query), Context("orders"))
+
+
+async def test_a_credential_in_the_query_never_reaches_the_upstream_either() -> None:
+    decision = await ask_with("a=1&key=k")
+    assert isinstance(decision, Continue)
+    assert decision.consumer == Consumer("by-link", method="links")
+    assert (decision.remove_query, decision.request.remove) == (("key",), ())
+    plain = await ask_with("a=1", {"authorization": "Bearer a"})
+    assert isinstance(plain, Continue)
+    assert plain.remove_query == ()
+
+
+async def test_a_token_and_a_credential_in_the_query_are_several() -> None:
+    assert reason_of(await ask_with("key=k", {"authorization": "Bearer a"})) == "several_credentials"
+
+
+async def test_methods_that_read_the_same_header_of_this_request_read_one_credential() -> None:
+    other = replace(QUERIED, name="other", header="authorization")
+    decision = await ask_with("", {"authorization": "Bearer a"}, TOKENS, other)
+    assert isinstance(decision, Continue)
+
+
+@pytest.mark.parametrize("query", ["key=k", "%6bey=k", "key"])
+async def test_a_credential_of_other_routes_in_the_query_is_one_too_many(query: str) -> None:
+    who = Authentication((TOKENS,), foreign_query=("key",))
+    decision = await who.on_request(request({"authorization": "Bearer a"}, query), Context("orders"))
+    assert reason_of(decision) == "several_credentials"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A method that keeps its credential in a cookie."""
+
+    name: str
+    cookie: str
+    challenge: ClassVar[str] = ""
+    credential_headers: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def credential_cookies(self) -> tuple[str, ...]:
+        return (self.cookie,)
+
+    def presents(self, request: Request) -> bool:
+        return cookie_of(request, self.cookie) is not None
+
+    async def authenticate(self, request: Request) -> Consumer | LocalReply:
+        return Consumer("by-session")
+
+
+COOKIES = frozenset({"mine", "others"})
+
+
+async def test_credentials_that_the_route_forwards_stay_on_the_request_wherever_they_are() -> None:
+    who = Authentication((KEYS, QUERIED, Session("people", "mine")), cookies=COOKIES, forwards=True)
+    for seen in (request({"x-api-key": "k"}), request(query="key=k"), request({"cookie": "mine=1; theme=dark"})):
+        decision = await who.on_request(seen, Context("orders"))
+        assert isinstance(decision, Continue)
+        assert (decision.request, decision.remove_query) == (HeaderEdits(), ())
+
+
+async def test_the_cookies_of_other_methods_are_not_forwarded() -> None:
+    who = Authentication((Session("people", "mine"),), cookies=COOKIES, forwards=True)
+    decision = await who.on_request(request({"cookie": "mine=1; others=2; theme=dark"}), Context("orders"))
+    assert isinstance(decision, Continue)
+    assert decision.request.set == (("cookie", "mine=1; theme=dark"),)

@@ -244,3 +244,17 @@ async def _fails_around(judged: PolicyChain) -> None:
         await judged.on_request(GET)
     except PolicyFailed as error:
         raise ValueError("in the sidecar") from error
+
+
+async def test_a_policy_may_not_remove_a_parameter_that_routes_match_on() -> None:
+    links = (Link("mover", Says(Continue(remove_query=("beta",)))),)
+    with pytest.raises(InvalidMutation, match="beta"):
+        await PolicyChain("orders", links, FakeClock(), matched_query=frozenset({"beta"})).on_request(GET)
+
+
+async def test_parameters_that_policies_remove_are_removed_together() -> None:
+    outcome = await chain(
+        Says(Continue(remove_query=("a",))), Says(), Says(Continue(remove_query=("b", "a")))
+    ).on_request(GET)
+    assert isinstance(outcome.decision, Continue)
+    assert outcome.decision.remove_query == ("a", "b")

@@ -6,7 +6,7 @@ import pytest
 
 from extproc.core.errors import InvalidMutation
 from extproc.core.headers import Headers
-from extproc.core.identity import forged_headers, identity_headers, owned_headers
+from extproc.core.identity import forged_headers, identity_headers, owned_headers, read_groups, spell_groups
 from extproc.core.message import Consumer
 
 TOLD = [
@@ -19,6 +19,11 @@ TOLD = [
         Consumer("acme", "free", ("orders:read", "orders:write"), {"secret": "claim"}, "company"),
         (("x-consumer-id", "acme"), ("x-consumer-tier", "free"), ("x-consumer-scopes", "orders:read orders:write")),
     ),
+    (
+        Consumer("acme", groups=("staff", "/eu/sales@shop")),
+        (("x-consumer-id", "acme"), ("x-consumer-groups", "staff,/eu/sales@shop")),
+    ),
+    (Consumer("somebody", "guests", anonymous=True), (("x-consumer-tier", "guests"),)),
 ]
 
 
@@ -41,6 +46,23 @@ def test_an_identity_that_would_split_the_message_is_refused_and_not_quoted(cons
     with pytest.raises(InvalidMutation) as refused:
         identity_headers(consumer)
     assert str(refused.value) == f"{header} would carry a control character"
+
+
+GROUPS = [
+    ((), ""),
+    (("staff",), "staff"),
+    (("staff", "eu"), "staff,eu"),
+    (("staff,admin",), "staff%2Cadmin"),
+    (("Domain Users", "100%"), "Domain%20Users,100%25"),
+    (("a\r\nx-consumer-id: root",), "a%0D%0Ax-consumer-id:%20root"),
+    (("größe",), "gr%C3%B6%C3%9Fe"),
+]
+
+
+@pytest.mark.parametrize(("groups", "text"), GROUPS)
+def test_the_name_of_one_group_never_reads_as_two(groups: tuple[str, ...], text: str) -> None:
+    assert spell_groups(groups) == text
+    assert read_groups(text) == groups
 
 
 def test_the_chosen_upstream_is_named_by_its_cluster() -> None:

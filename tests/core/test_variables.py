@@ -39,7 +39,7 @@ def test_every_value_is_of_the_type_that_the_table_declares() -> None:
 
 def test_nobody_is_a_consumer_with_nothing() -> None:
     seen = variables(ASKED, "orders", None)
-    assert [seen[name] for name in TYPES if name.startswith("consumer.")] == ["", "", "", [], True, {}]
+    assert [seen[name] for name in TYPES if name.startswith("consumer.")] == ["", "", "", [], True, [], {}]
     assert variables(ASKED, "orders", Consumer("acme"))["consumer.tier"] == ""
 
 

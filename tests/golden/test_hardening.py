@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.golden.conftest import bootstrap_of
+from tests.golden.conftest import bootstrap_of, cases, rendered
 
 UNTRUSTED: Final = {
     "x-original-url", "x-rewrite-url", "x-forwarded-host", "x-http-method-override", "x-http-method",
@@ -343,3 +343,54 @@ OVERLOAD: Final = {
 @pytest.mark.parametrize(("setting", "value"), OVERLOAD.items(), ids=OVERLOAD)
 def test_memory_and_connections_end_before_the_machine_does(case: Path, setting: str, value: object) -> None:
     assert at(bootstrap_of(case)["overload_manager"], setting) == value
+
+
+GRPC_RECEIVES: Final = 4 * 1024 * 1024  # grpcio's default, which the sidecar's server keeps
+SHOWS_BODIES: Final = ("request_body_mode", "response_body_mode")
+HELD: Final = {"NONE", "BUFFERED", None}
+
+
+def routes_of(case: Path) -> Iterator[dict[str, Any]]:
+    for manager in managers(case):
+        for host in manager["route_config"]["virtual_hosts"]:
+            yield from host["routes"]
+
+
+def modes_of(case: Path) -> Iterator[dict[str, Any]]:
+    """Every mode in which a body may be shown to the sidecar: the filter's and each route's."""
+    for written in http_filters(case, "ext_proc.v3.ExternalProcessor"):
+        yield written["processing_mode"]
+    for route in routes_of(case):
+        overrides = route["typed_per_filter_config"].get("envoy.filters.http.ext_proc", {}).get("overrides", {})
+        yield overrides.get("processing_mode", {})
+
+
+def test_a_body_that_is_shown_to_the_sidecar_fits_into_one_of_its_messages(case: Path) -> None:
+    """A larger one would not be a refusal but a broken call (ACCEPTANCE 23)."""
+    shown = [mode for mode in modes_of(case) if "BUFFERED" in {mode.get(key) for key in SHOWS_BODIES}]
+    for listener in bootstrap_of(case)["static_resources"]["listeners"]:
+        assert listener["per_connection_buffer_limit_bytes"] < GRPC_RECEIVES
+        assert not shown or listener["per_connection_buffer_limit_bytes"] == 1024 * 1024
+    for written in http_filters(case, "ext_authz.v3.ExtAuthz"):
+        assert "with_request_body" not in written
+    for route in routes_of(case):
+        settings = route["typed_per_filter_config"]["envoy.filters.http.ext_authz"].get("check_settings", {})
+        assert settings.get("with_request_body", {}).get("max_request_bytes", 0) < GRPC_RECEIVES
+
+
+def test_a_policy_sees_a_whole_body_or_none(case: Path) -> None:
+    """BUFFERED_PARTIAL shows the beginning, and the rest passes unseen (ACCEPTANCE 27)."""
+    assert "PARTIAL" not in rendered(case)
+    assert "allow_partial_message" not in rendered(case)
+    for mode in modes_of(case):
+        assert {mode.get(key) for key in SHOWS_BODIES} <= HELD
+
+
+def test_the_cases_show_a_body_somewhere() -> None:
+    assert any("BUFFERED" in mode.values() for case in cases() for mode in modes_of(case))
+
+
+def test_no_bootstrap_has_what_only_an_upstream_may_see(case: Path) -> None:
+    assert "only-for-the-upstream" not in rendered(case)
+    assert "signing.pem" not in rendered(case)
+    assert "only-for-the-upstream" in (Path(__file__).with_name("handover.gateway.yaml")).read_text("utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from extproc.core.limits import Limit, Per
-from extproc.core.specs import ChooseSpec, LimitSpec, Version
+from extproc.core.specs import AccessRule, AuthorizeSpec, ChooseSpec, LimitSpec, Version
 from extproc.plan.model import (
     AuthenticationPlan,
     Discovery,
@@ -169,7 +169,7 @@ def test_what_is_refused_is_not_counted_and_what_is_counted_may_be_routed() -> N
 
 def test_a_condition_is_handed_on_as_it_is_written() -> None:
     route = route_of(f"{USERS}, authenticate: none, authorize: 'request.method == \"GET\"'")
-    assert [spec.settings for spec in route.policies] == ['request.method == "GET"']
+    assert [spec.settings for spec in route.policies] == [AuthorizeSpec((AccessRule(when='request.method == "GET"'),))]
 
 
 def test_a_route_leads_where_it_says() -> None:

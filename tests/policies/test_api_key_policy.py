@@ -12,7 +12,7 @@ from extproc.core.api_key import digest, spell
 from extproc.core.errors import StoreUnavailable
 from extproc.core.headers import Headers
 from extproc.core.message import Consumer, Request
-from extproc.core.policy import Authenticator
+from extproc.core.policy import Authenticator, credential_query
 from extproc.policies.api_key import ApiKeyKind, ApiKeySettings
 from extproc.testing import fake_ports
 from tests.policies.asking import asking, refused
@@ -87,13 +87,66 @@ async def test_the_store_sees_digests_only_and_no_key_that_is_misspelt() -> None
     assert store.asked == [digest(OTHER)]
 
 
+async def test_the_store_is_asked_for_a_digest_so_that_no_time_tells_how_much_of_a_key_is_right() -> None:
+    """Keys that differ at their end only have digests that have nothing to do with each other, so whatever the store
+    compares says nothing about the key: by construction, and nothing that a clock would have to show.
+    """
+    store = Noting()
+    partners = ApiKeyKind.build("partners", ApiKeySettings(), replace(fake_ports(), keys=store))
+    near = [spell(b"\x01" * 19 + bytes([last])) for last in range(64)]
+    for key in near:
+        await partners.authenticate(asking({"x-api-key": key}))
+    assert [len(asked) for asked in store.asked] == [64] * 64
+    assert len({key[:24] for key in near}) == 1, "these keys begin alike"
+    assert len({asked[:8] for asked in store.asked}) == 64, "and their digests do not"
+
+
 async def test_a_store_that_does_not_answer_is_not_an_unknown_key() -> None:
     partners = ApiKeyKind.build("partners", ApiKeySettings(), replace(fake_ports(), keys=Down()))
     with pytest.raises(StoreUnavailable):
         await partners.authenticate(asking({"x-api-key": KEY}))
 
 
-@pytest.mark.parametrize("settings", [{"header": "X-Api-Key"}, {"header": ""}, {"header": "a b"}, {"query": "key"}])
+IN_QUERY: Final = (f"apikey={KEY}", f"page=2&apikey={KEY}&sort=up", f"apikey={KEY.replace('_', '%5F')}")
+
+
+@pytest.mark.parametrize("query", IN_QUERY)
+async def test_a_key_may_come_in_the_query_where_the_operator_says_so(query: str) -> None:
+    request = asking(query=query)
+    partners = method(query="apikey")
+    assert partners.presents(request)
+    assert await partners.authenticate(request) == ACME
+    assert not method().presents(request)
+    assert partners.challenge == 'ApiKey header="x-api-key", query="apikey"'
+    assert credential_query(partners) == ("apikey",)
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ({"x-api-key": KEY}, f"apikey={KEY}"), ({"x-api-key": KEY}, "apikey="), ({"x-api-key": KEY}, "apikey"),
+        ({"x-api-key": KEY}, f"a%70ikey={OTHER}"), ({}, f"apikey={KEY}&apikey={KEY}"), ({}, f"apikey={KEY}&apikey="),
+        ({}, f"apikey={KEY}&%61pikey={OTHER}"), ({}, f"apikey={KEY},{OTHER}"), ({}, f"apikey={KEY}%2C{OTHER}"),
+    ],
+)  # fmt: skip
+async def test_a_key_in_the_header_and_one_in_the_query_or_two_of_either_are_several(
+    headers: dict[str, str], query: str
+) -> None:
+    answer = await method(query="apikey").authenticate(asking(headers, query=query))
+    assert refused(answer) == (401, "several_credentials")
+
+
+async def test_a_parameter_whose_name_is_spelt_so_that_envoy_would_leave_it_there_is_no_key() -> None:
+    request = asking(query=f"api%6bey={KEY}")
+    partners = method(query="apikey")
+    assert partners.presents(request)
+    assert refused(await partners.authenticate(request)) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"header": "X-Api-Key"}, {"header": ""}, {"header": "a b"}, {"query": ""}, {"query": "a b"}, {"query": "a&b"}],
+)
 def test_settings_that_could_never_match_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         ApiKeySettings.model_validate(settings)

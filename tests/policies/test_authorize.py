@@ -8,13 +8,18 @@ from extproc.core.decision import CONTINUE, Decision
 from extproc.core.errors import CouldNotDecide
 from extproc.core.message import Request
 from extproc.core.policy import Context, Phase, phases_of
+from extproc.core.specs import AccessRule, AuthorizeSpec
 from extproc.policies.authorize import Authorize
 from extproc.testing import fake_ports
 from tests.policies.asking import ANONYMOUS, CALLED, asking, refused
 
 
 async def judged(condition: str, request: Request | None = None, context: Context = CALLED) -> Decision:
-    return await Authorize.build(condition, fake_ports()).on_request(request or asking(), context)
+    return await judged_by(AuthorizeSpec((AccessRule(when=condition),)), request, context)
+
+
+async def judged_by(spec: AuthorizeSpec, request: Request | None = None, context: Context = CALLED) -> Decision:
+    return await Authorize.build(spec, fake_ports()).on_request(request or asking(), context)
 
 
 @pytest.mark.parametrize(
@@ -69,8 +74,8 @@ async def test_nobody_has_no_id_no_tier_and_no_scopes() -> None:
 @pytest.mark.parametrize("condition", ["", "request.methud == 'GET'", "true &&", "x" * 5_000])
 def test_a_bad_expression_is_found_when_the_policy_is_built(condition: str) -> None:
     with pytest.raises(ValueError, match=r"CEL|characters"):
-        Authorize.build(condition, fake_ports())
+        Authorize.build(AuthorizeSpec((AccessRule(when=condition or "("),)), fake_ports())
 
 
 def test_it_needs_the_request_only() -> None:
-    assert phases_of(Authorize, "true") == {Phase.REQUEST}
+    assert phases_of(Authorize, AuthorizeSpec((AccessRule(when="true"),))) == {Phase.REQUEST}

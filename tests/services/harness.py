@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from extproc.core.authentication import Authentication
 from extproc.core.chain import Link, PolicyChain
 from extproc.core.gateway import Gateway, ServedRoute
+from extproc.core.handover import NOTHING_MORE, Handover
 from extproc.core.limits import Limit
 from extproc.core.names import REVISION, ROUTE
 from extproc.core.policy import Authenticator, Policy
@@ -52,9 +53,10 @@ def gateway(
     judged: PolicyChain | None = None,
     *,
     response_body: bool = False,
+    handover: Handover = NOTHING_MORE,
     limits: Mapping[tuple[str, str], Limit] | None = None,
 ) -> Gateway:
-    return Gateway(PLAN, {NAME: ServedRoute(judged or chain(), response_body)}, dict(limits or {}))
+    return Gateway(PLAN, {NAME: ServedRoute(judged or chain(), response_body, handover)}, dict(limits or {}))
 
 
 @dataclass(slots=True)

@@ -155,3 +155,13 @@ async def test_who_is_anonymous_has_a_tier_and_no_name_for_the_upstream_and_for_
         "route": "orders", "revision": "r1", "reason": "allowed", "anonymous": "anonymous", "tier": "guest",
         "scopes": "docs:read",
     }  # fmt: skip
+
+
+async def test_a_key_in_the_query_is_removed_before_the_upstream_and_no_other_query_is_touched(serve: Serve) -> None:
+    queried = ApiKey("links", "x-api-key", FakeKeys({KEY: ALICE}), "key")
+    rig = await serve(gateway(chain(methods=[queried])))
+    answer = await rig.check(check_request(path=f"/orders?b=2&key={KEY}"))
+    assert list(answer.ok_response.query_parameters_to_remove) == ["key"]
+    assert KEY not in str(rig.recorder.records)
+    plain = await rig.check(check_request(CREDENTIAL, path="/orders?b=2"))
+    assert list(plain.ok_response.query_parameters_to_remove) == []

@@ -131,7 +131,7 @@ def test_the_process_itself_is_told() -> None:
 
 def test_every_help_is_a_sentence() -> None:
     ours = [family for family in families(counting()) if family.name.startswith("extproc")]
-    assert len(ours) == 10
+    assert len(ours) == 11
     for family in ours:
         assert family.documentation[0].isupper(), family.name
         assert family.documentation.endswith("."), family.name
@@ -145,3 +145,11 @@ def test_a_scrape_changes_nothing(accept: str) -> None:
         [family for family in families(metrics, accept) if family.name.startswith("extproc")] for _ in range(2)
     )
     assert first == second
+
+
+def test_an_event_that_may_happen_is_there_before_it_does() -> None:
+    metrics = counting()
+    metrics.may_happen("store_lost")
+    assert value(metrics, "extproc_events_total", event="store_lost") == 0
+    metrics.happened("store_lost")
+    assert value(metrics, "extproc_events_total", event="store_lost") == 1

@@ -33,6 +33,7 @@ def counted() -> Metrics:
     metrics.record(decided("no", policy="authorize", result=Result.DENY, steps=(("authorize", 1),)))
     metrics.watch_store("memory", lambda: 1, 2)
     metrics.store_operated("memory", "allowed")
+    metrics.happened("keys_read")
     return metrics
 
 
