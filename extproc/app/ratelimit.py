@@ -18,9 +18,9 @@ from extproc.app.background import BackgroundLog
 from extproc.app.clock import SystemClock
 from extproc.app.lag import lag_measured
 from extproc.app.limit_files import LimitFiles
-from extproc.app.observing import Gathered, Harmless, ObservedWindows, RecordedAndCounted
+from extproc.app.observing import Gathered, Harmless, ObservedWindows, RecordedAndCounted, ToldAndCounted
 from extproc.app.ports import listen
-from extproc.app.serving import all_tended, http_served, settle_memory, signalled
+from extproc.app.serving import Tending, all_tended, http_served, settle_memory, signalled
 from extproc.app.sidecar import ADMIN_TOKEN, GRACE, MEMORY
 from extproc.config.ratelimit_folder import LoadedLimits
 from extproc.core.descriptors import DescriptorLimit, limits_of
@@ -31,21 +31,29 @@ from extproc.core.tally import Tally
 from extproc.plan.model import Endpoint
 from extproc.services.ratelimit_files import HEALTH_NAMES, RateLimitFiles, Shown
 from extproc.services.server import AddressServer, Server
+from extproc.stores.redis_connection import STORE_LOST, RedisConnection
 from extproc.stores.window_memory import MemoryWindows
+from extproc.stores.window_redis import RedisWindows
 from extproc.telemetry import JsonRecorder, Metrics
 
 ADMIN: Final = Endpoint("127.0.0.1", 9900)
 UNIX: Final = "unix:"
+REDIS: Final = "redis"  # the store's name in the metrics
+STORE: Final = "limits"  # and in what is told of it
+LIMITS_LOADED: Final = "limits_loaded"
+LIMITS_REFUSED: Final = "limits_refused"
 LEAVING: Final = 1.5  # seconds between NOT_SERVING and the end: three of Envoy's health checks see it
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimitOptions:
-    """`address` is HOST:PORT or unix:PATH. Without an `admin`, ADMIN is taken where it is free."""
+    """`address` is HOST:PORT or unix:PATH. Without an `admin`, ADMIN is taken where it is free; without a `redis`, a
+    URL, counters are in memory."""
 
     folder: Path
     address: str
     admin: Endpoint | None = None
+    redis: str | None = field(default=None, repr=False)
     merge: bool = False
     modes: Modes = field(default_factory=Modes)
     shown: Shown = field(default_factory=Shown)
@@ -73,19 +81,27 @@ class RateLimitServer:
         metrics.limits_loaded(self._first.domains, self._first.revision)
         self._log = BackgroundLog(sys.stdout, harmless(metrics.line_dropped))
         self._recorder = JsonRecorder(clock, self._log.put)
+        self._events = ToldAndCounted(self._recorder, harmless(metrics.happened))
+        metrics.may_happen(LIMITS_REFUSED, *([STORE_LOST] if options.redis else []))
         self._decisions = Gathered[DecisionRecord](harmless(metrics.record))
-        self._operations = Gathered[str](harmless(partial(metrics.store_operated, MEMORY)))
+        self._redis = RedisWindows(RedisConnection(options.redis, STORE, self._events)) if options.redis else None
+        name = REDIS if self._redis else MEMORY
+        self._operations = Gathered[str](harmless(partial(metrics.store_operated, name)))
         self._service = RateLimitFiles(
             self._limiter(), clock, RecordedAndCounted(self._recorder, self._decisions), options.shown
         )
         self._server = _server(options.address, self._service)
 
     def _limiter(self) -> RateLimiter:
-        memory = MemoryWindows(self._clock)
-        self._metrics.watch_store(MEMORY, memory.__len__, memory.capacity)
         counted, harmless = self._metrics.limits(), self._harmless
         meter = _Meter(harmless(counted.hits), harmless(counted.domain_not_found), harmless(counted.shadowed))
-        return RateLimiter(self._domains, ObservedWindows(memory, self._operations), meter, self._options.modes)
+        store = ObservedWindows(self._redis or self._memory(), self._operations)
+        return RateLimiter(self._domains, store, meter, self._options.modes)
+
+    def _memory(self) -> MemoryWindows:
+        memory = MemoryWindows(self._clock)
+        self._metrics.watch_store(MEMORY, memory.__len__, memory.capacity)
+        return memory
 
     def _domains(self) -> Domains | None:
         return self._files.current.domains if self._files.current else None
@@ -95,15 +111,15 @@ class RateLimitServer:
 
     def _loaded(self, loaded: LoadedLimits) -> None:
         self._metrics.limits_loaded(loaded.domains, loaded.revision)
-        self._recorder.event("limits_loaded", **_told(loaded))
+        self._events.event(LIMITS_LOADED, **_told(loaded))
 
     def _refused(self, error: RefusedLimits) -> None:
         self._metrics.config_refused()
-        self._recorder.event("limits_refused", error=str(error), file=error.file, line=error.line)
+        self._events.event(LIMITS_REFUSED, error=str(error), file=error.file, line=error.line)
 
     def ready(self) -> bool:
         """An answer without any limit lets everybody pass: whoever can ask somebody else had better do so."""
-        return self._serving and bool(self._domains())
+        return self._serving and bool(self._domains()) and (self._redis is None or self._redis.ready())
 
     def limits(self) -> str:
         return "".join(
@@ -132,7 +148,11 @@ class RateLimitServer:
             await self._server.start()
             stack.push_async_callback(self._server.stop, GRACE)
             settle_memory()
-            await stack.enter_async_context(all_tended([self._files, _Health(self._server, self.ready)]))
+            if self._redis is not None:
+                stack.push_async_callback(self._redis.close)
+            tended: list[Tending] = [self._files, _Health(self._server, self.ready)]
+            tended += [self._redis] if self._redis else []
+            await stack.enter_async_context(all_tended(tended))
             self._serving = True
             self._recorder.event("ready", address=self._options.address, **_told(self._first))
             await stopping.wait()

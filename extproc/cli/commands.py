@@ -187,6 +187,15 @@ def serve(
         str | None,
         typer.Option(help="Its HTTP: /json, /healthcheck, /metrics. 127.0.0.1:9900 if free.", metavar="HOST:PORT"),
     ] = None,
+    store: Annotated[
+        str,
+        typer.Option(
+            help="Where counters are: memory, or a Redis's URL.",
+            metavar="URL",
+            envvar="EXTPROC_RATELIMIT_STORE",
+            show_envvar=True,
+        ),
+    ] = "memory",
     near_limit_ratio: Annotated[
         str, typer.Option(help="The share of a limit from which hits count as near it.", metavar="0..1")
     ] = "0.8",
@@ -217,8 +226,9 @@ def serve(
 
         try:
             options = options_of(
-                ratelimit_config, address, admin, near_limit_ratio, response_headers,
-                merge=merge_domains, shadow=shadow_mode, quota=quota_mode, metadata=dynamic_metadata,
+                ratelimit_config, address, admin, near_limit_ratio, response_headers, store,
+                shown=_is_typed(context, "store"), merge=merge_domains, shadow=shadow_mode, quota=quota_mode,
+                metadata=dynamic_metadata,
             )  # fmt: skip
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
@@ -230,10 +240,15 @@ def _given(context: typer.Context, besides: set[str]) -> str:
     for parameter in context.command.params:
         if parameter.name in besides or parameter.name is None:
             continue
-        source = context.get_parameter_source(parameter.name)
-        if source is not None and source.name == "COMMANDLINE":
+        if _is_typed(context, parameter.name):
             return parameter.opts[0]
     return ""
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    """And not left out, nor read from the environment."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @app.command()

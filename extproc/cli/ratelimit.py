@@ -9,8 +9,10 @@ from typing import Final
 
 from extproc.app.ratelimit import UNIX, RateLimitOptions, RateLimitServer
 from extproc.app.scheduling import prefer_throughput
+from extproc.app.sidecar import MEMORY
 from extproc.cli.healthcheck import parse_address
 from extproc.cli.running import loop_factory
+from extproc.config.redis_url import check_redis_url, is_redis_url, names_password
 from extproc.core.headers import is_token
 from extproc.core.rate_limiter import Modes
 from extproc.plan.model import Endpoint
@@ -18,6 +20,7 @@ from extproc.services.ratelimit_files import Shown
 
 DEFAULT: Final = "default"
 HEADERS: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+STORE_VARIABLE: Final = "EXTPROC_RATELIMIT_STORE"
 LONGEST_PATH: Final = 107  # bytes of a Unix socket's name (unix(7))
 
 
@@ -27,17 +30,20 @@ def options_of(
     admin: str | None,
     near: str,
     headers: str | None,
+    store: str,
     *,
+    shown: bool,
     merge: bool,
     shadow: bool,
     quota: bool,
     metadata: bool,
 ) -> RateLimitOptions:
-    """Raises ValueError with a sentence."""
+    """`shown` says that others see the store's URL, for it was typed. Raises ValueError with a sentence."""
     return RateLimitOptions(
         folder=folder or Path(),
         address=_address(address),
         admin=Endpoint(*parse_address(admin)) if admin is not None else None,
+        redis=_redis(store, shown=shown),
         merge=merge,
         modes=Modes(_ratio(near), shadow=shadow, quota=quota),
         shown=Shown(_names(headers) if headers is not None else None, metadata=metadata),
@@ -51,6 +57,16 @@ def _address(text: str) -> str:
     if not path or len(path.encode()) > LONGEST_PATH:
         raise ValueError(f"{text!r} is no address: a socket's path has 1 to {LONGEST_PATH} bytes")
     return text
+
+
+def _redis(store: str, *, shown: bool) -> str | None:
+    if store == MEMORY:
+        return None
+    if not is_redis_url(store):
+        raise ValueError(f"there is no store of that name: write {MEMORY} or the URL of a Redis")
+    if names_password(check_redis_url(store)) and shown:
+        raise ValueError(f"a password on a command line is for everybody to see: put the URL into {STORE_VARIABLE}")
+    return store
 
 
 def _ratio(text: str) -> Fraction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import select
 import signal
 import subprocess
@@ -24,6 +25,7 @@ class RateLimits:
     options: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
     admin: int = field(default_factory=free_port)
+    store: str = ""
     process: subprocess.Popen[bytes] = field(init=False)
 
     @property
@@ -33,7 +35,10 @@ class RateLimits:
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "extproc", "serve", "--ratelimit-config", str(self.folder)]
         command += ["--address", self.address, "--admin", f"127.0.0.1:{self.admin}", *self.options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+        environment = {**os.environ, **({"EXTPROC_RATELIMIT_STORE": self.store} if self.store else {})}  # noqa: TID251
+        self.process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+        )
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -16,6 +16,7 @@ from extproc.services.ratelimit import SERVICE
 from extproc.wire.ratelimit_pb2 import RateLimitDescriptor, RateLimitRequest, RateLimitResponse
 from tests.app.rate_limits import RateLimits
 from tests.config.test_ratelimit_folder import config_map
+from tests.redis_servers import PASSWORD, RedisServer
 
 FILE = """
 domain: shop
@@ -169,6 +170,47 @@ def test_the_admin_address_that_nobody_asked_for_is_done_without_where_it_is_tak
         assert told == [f"no_admin_address: {address} cannot be used: Address already in use"]
         with pytest.raises(OSError, match="cannot be used"):
             ratelimit.admin_socket(address, told.append)
+
+
+def test_two_processes_share_the_counters_of_a_redis_and_neither_decides_without_it(
+    folder: Path, tmp_path: Path
+) -> None:
+    with (
+        RedisServer(tmp_path, PASSWORD) as redis,
+        RateLimits(folder, store=redis.url) as one,
+        RateLimits(folder, store=redis.url) as other,
+    ):
+        for limits in (one, other):
+            limits.event("ready")
+            eventually_serving(limits)
+        assert [limits.judge("shop", "per") for limits in (one, other, one, other)] == [200, 200, 429, 429]
+        redis.stop()
+        assert one.judge("shop", "per") == 503
+        assert one.event("store_lost")["store"] == "limits"
+        with pytest.raises(grpc.RpcError) as raised:
+            asked(one.address)
+        assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+        redis.start()
+        one.event("store_found")
+        assert one.judge("shop", "per") == 200
+        metrics = one.ask("GET", "/metrics")[1]
+        assert 'extproc_store_operations_total{result="unavailable",store="redis"}' in metrics
+        assert 'extproc_events_total{event="store_lost"} 1.0' in metrics
+
+
+def eventually_serving(limits: RateLimits) -> None:
+    with grpc.insecure_channel(limits.address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=20)
+        assert next(answer for answer in watch if answer.status == SERVING)
+        watch.cancel()
+
+
+def test_without_its_redis_it_is_not_ready_and_answers_unavailable(folder: Path, tmp_path: Path) -> None:
+    with RateLimits(folder, store=f"unix://{tmp_path}/nobody.sock") as limits:
+        limits.event("ready")
+        assert health(limits.address) == NOT_SERVING
+        assert limits.judge("shop", "per") == 503
+        assert limits.judge("shop", "all") == 200  # what is unlimited needs no counter
 
 
 def test_a_unix_socket_is_an_address_too(folder: Path, tmp_path: Path) -> None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from extproc.core.ports import WindowCounters
 from extproc.core.windows import MOST, Unit
-from extproc.testing import FakeClock
 from tests.core.test_counter_keys import APART
 from tests.stores.windows import STORES, before, one
 
 
 @pytest.fixture(params=STORES)
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[WindowCounters]:
-    async with STORES[request.param](FakeClock()) as opened:
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[WindowCounters]:
+    async with STORES[request.param](tmp_path) as opened:
         yield opened
 
 
