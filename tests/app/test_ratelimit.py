@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from extproc.services.ratelimit import SERVICE
 from extproc.wire.ratelimit_pb2 import RateLimitDescriptor, RateLimitRequest, RateLimitResponse
 from tests.app.rate_limits import RateLimits
 from tests.config.test_ratelimit_folder import config_map
+from tests.free_ports import free_port
 from tests.redis_servers import PASSWORD, RedisServer
 
 FILE = """
@@ -203,6 +205,20 @@ def eventually_serving(limits: RateLimits) -> None:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=20)
         assert next(answer for answer in watch if answer.status == SERVING)
         watch.cancel()
+
+
+def test_the_password_of_a_redis_and_the_values_of_descriptors_are_written_nowhere(
+    folder: Path, tmp_path: Path
+) -> None:
+    with RateLimits(folder, store=f"redis://:{PASSWORD}@127.0.0.1:{free_port()}") as limits:
+        lost = limits.event("store_lost")
+        assert limits.judge("shop", "per", "a-value-of-a-client") == 503
+        limits.process.terminate()
+        written, said = limits.process.communicate(timeout=20)
+    log = json.dumps(lost).encode() + written + said
+    assert b'"reason":"store_unavailable"' in log
+    assert PASSWORD.encode() not in log
+    assert b"a-value-of-a-client" not in log
 
 
 def test_without_its_redis_it_is_not_ready_and_answers_unavailable(folder: Path, tmp_path: Path) -> None:
