@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -198,6 +199,41 @@ def test_two_processes_share_the_counters_of_a_redis_and_neither_decides_without
         metrics = one.ask("GET", "/metrics")[1]
         assert 'extproc_store_operations_total{result="unavailable",store="redis"}' in metrics
         assert 'extproc_events_total{event="store_lost"} 1.0' in metrics
+
+
+async def admitted(addresses: Sequence[str], calls: int) -> int:
+    """How many of so many calls at once are."""
+    channels = [grpc.aio.insecure_channel(address) for address in addresses]
+    entry = RateLimitDescriptor.Entry(key="per", value="x")
+    call = RateLimitRequest(domain="shop", descriptors=[RateLimitDescriptor(entries=[entry])])
+    spell = RateLimitRequest.SerializeToString
+    stubs = [one.unary_unary(f"/{SERVICE}/ShouldRateLimit", spell, RateLimitResponse.FromString) for one in channels]
+    answers = await asyncio.gather(*(stubs[n % len(stubs)](call, timeout=20) for n in range(calls)))
+    for channel in channels:
+        await channel.close()
+    return sum(answer.overall_code == RateLimitResponse.OK for answer in answers)
+
+
+async def test_of_a_hundred_calls_at_once_exactly_as_many_are_admitted_as_the_limit_says(folder: Path) -> None:
+    (folder / "shop.yaml").write_text(FILE.format(5))
+    with RateLimits(folder) as limits:
+        limits.event("ready")
+        assert await admitted([limits.address], 100) == 5
+
+
+async def test_of_a_hundred_calls_at_once_to_two_processes_as_many_are_admitted_as_to_one(
+    folder: Path, tmp_path: Path
+) -> None:
+    (folder / "shop.yaml").write_text(FILE.format(5))
+    with (
+        RedisServer(tmp_path) as redis,
+        RateLimits(folder, store=redis.url) as one,
+        RateLimits(folder, store=redis.url) as other,
+    ):
+        for limits in (one, other):
+            limits.event("ready")
+            eventually_serving(limits)
+        assert await admitted([one.address, other.address], 100) == 5
 
 
 def eventually_serving(limits: RateLimits) -> None:

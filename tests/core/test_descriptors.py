@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from extproc.core.descriptors import find, limits_of, matches
 from tests.core.trees import Entries, domains
@@ -96,6 +100,12 @@ def test_a_descriptor_meets_the_limit_of_the_node_that_its_last_entry_reaches(
 )
 def test_a_star_stands_for_any_characters_or_none(pattern: str, text: str, fits: bool) -> None:
     assert matches(tuple(pattern.split("*")), text) is fits
+
+
+@given(st.text("ab*", max_size=8), st.text("ab", max_size=12))
+def test_a_pattern_fits_what_the_same_regular_expression_fits(pattern: str, text: str) -> None:
+    expression = ".*".join(map(re.escape, pattern.split("*")))
+    assert matches(tuple(pattern.split("*")), text) is (re.fullmatch(expression, text) is not None)
 
 
 METRICS = """
