@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from extproc.certificates import Certificate, read_certificate
     from extproc.config.settings import (
         AnswerCel,
         Condition,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from extproc.core.addresses import Network, is_among, parse_address
     from extproc.core.api_key import digest, is_well_formed
     from extproc.core.choice import choose
-    from extproc.core.cookies import cookie_of
+    from extproc.core.cookies import cookie_names, cookie_of
     from extproc.core.decision import CONTINUE, Continue, Decision, HeaderEdits, LocalReply, refusal
     from extproc.core.errors import CouldNotDecide, InvalidMutation, InvalidToken, ProviderUnavailable, StoreUnavailable
     from extproc.core.flights import Flights
@@ -57,6 +58,10 @@ if TYPE_CHECKING:
     from extproc.core.variables import variables
 
 HOMES = {
+    "extproc.certificates": (
+        "Certificate",
+        "read_certificate",
+    ),
     "extproc.config.settings": (
         "AnswerCel",
         "Condition",
@@ -84,7 +89,10 @@ HOMES = {
         "is_well_formed",
     ),
     "extproc.core.choice": ("choose",),
-    "extproc.core.cookies": ("cookie_of",),
+    "extproc.core.cookies": (
+        "cookie_names",
+        "cookie_of",
+    ),
     "extproc.core.decision": (
         "CONTINUE",
         "Continue",
@@ -159,15 +167,16 @@ HOMES = {
 _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
-    "ASYMMETRIC", "AccessRule", "Answer", "AnswerCel", "Authenticator", "AuthorizeSpec", "CONTINUE", "Call", "Charge",
-    "ChooseSpec", "Clock", "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState",
-    "CounterStore", "Decision", "Duration", "EditableHeader", "Expression", "Fetch", "File", "FileOrUrl", "Flights",
-    "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "KeySet", "KeySets", "KeySource",
-    "KeyStore", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Network", "Parameter",
-    "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "QueryName", "Remembered", "Request", "Response",
-    "Scope", "Secret", "Settings", "Size", "StoreUnavailable", "Url", "Version", "address_subject", "choose",
-    "cookie_of", "digest", "is_among", "is_well_formed", "loads_strictly", "parameters_called", "parse_address",
-    "rate_limit_headers", "rate_limited", "refusal", "variables",
+    "ASYMMETRIC", "AccessRule", "Answer", "AnswerCel", "Authenticator", "AuthorizeSpec", "CONTINUE", "Call",
+    "Certificate", "Charge", "ChooseSpec", "Clock", "Condition", "Consumer", "Context", "Continue", "CouldNotDecide",
+    "Counter", "CounterState", "CounterStore", "Decision", "Duration", "EditableHeader", "Expression", "Fetch", "File",
+    "FileOrUrl", "Flights", "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "KeySet",
+    "KeySets", "KeySource", "KeyStore", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name",
+    "Network", "Parameter", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "QueryName", "Remembered",
+    "Request", "Response", "Scope", "Secret", "Settings", "Size", "StoreUnavailable", "Url", "Version",
+    "address_subject", "choose", "cookie_names", "cookie_of", "digest", "is_among", "is_well_formed", "loads_strictly",
+    "parameters_called", "parse_address", "rate_limit_headers", "rate_limited", "read_certificate", "refusal",
+    "variables",
 ]  # fmt: skip
 
 

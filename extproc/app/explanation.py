@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-# In place of a credential: explanations are pasted into tickets.
 # What Envoy itself tells every upstream (http_conn_man/headers).
 BY_ENVOY: Final = ("x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address", "x-request-id")
 

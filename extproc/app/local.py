@@ -191,12 +191,10 @@ class _Run:
             raise CannotRun("; ".join(problems) + ". Stop what is using it, or choose another port.")
 
     async def _bootstrap(self, binary: str, plan: Plan) -> Path:
-        from extproc.bootstrap.build import build_bootstrap  # noqa: PLC0415 - takes most of a second to import
-        from extproc.bootstrap.render import render  # noqa: PLC0415
+        from extproc.app.rendering import write_files  # noqa: PLC0415 - takes most of a second to import
 
         self._reporter.step("writing Envoy's bootstrap, and asking Envoy what it thinks of it")
-        file = self._work / "bootstrap.yaml"
-        write_private(file, render(build_bootstrap(plan)))
+        file = write_files(plan, self._work, write_private)
         objection = await validate(binary, file)
         if objection:
             raise CannotRun(f"Envoy refuses {file}: {objection}")
@@ -243,11 +241,12 @@ class _Run:
         raise CannotRun(f"Envoy and sidecar were not ready within {READY_TIMEOUT:g} s: see {self._work}/*.log")
 
     def _announce(self, plan: Plan, credentials: demo.Credentials | None) -> None:
-        address = plan.listeners[0].address
+        listener = plan.listeners[0]
+        address = listener.address
         host = "127.0.0.1" if address.host in ("0.0.0.0", "::") else address.host  # noqa: S104 - what the file may say
         running = Running(
             plan=plan,
-            gateway=f"http://{Endpoint(host, address.port)}",
+            gateway=f"{'https' if listener.tls else 'http'}://{Endpoint(host, address.port)}",
             admin=f"http://{plan.sidecar.admin}",
             admin_token=self._token,
             envoy_admin=f"http://{plan.envoy.admin}",

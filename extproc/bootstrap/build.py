@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any, Final
 
 from envoy_data_plane.envoy.config.bootstrap import v3 as bootstrap
@@ -13,7 +14,8 @@ from envoy_data_plane.envoy.extensions.resource_monitors.fixed_heap import v3 as
 from extproc.bootstrap.clusters import socket_address, upstream
 from extproc.bootstrap.explicit import write_defaults
 from extproc.bootstrap.listeners import build_listener
-from extproc.bootstrap.names import packed, seconds
+from extproc.bootstrap.names import packed, plain, seconds
+from extproc.bootstrap.secrets import file_name, secrets_of
 from extproc.bootstrap.sidecar import sidecar_cluster
 from extproc.plan.model import Plan
 
@@ -21,24 +23,41 @@ MAX_HEAP: Final = 1024 * 1024 * 1024
 MAX_CONNECTIONS: Final = 50_000
 
 
-def build_bootstrap(plan: Plan) -> dict[str, Any]:
-    """Plain data, ready to be written. The same plan gives the same text, byte for byte."""
+BOOTSTRAP: Final = PurePath("bootstrap.yaml")
+SECRETS: Final = PurePath("secrets")
+
+
+class NeedsFolder(Exception):
+    """A bootstrap refers to files, and nobody said where they will be."""
+
+
+def build_files(plan: Plan, folder: PurePath) -> dict[PurePath, dict[str, Any]]:
+    """The bootstrap, and the files that it refers to, as plain data by their places in `folder`, which is absolute.
+    The bootstrap comes last: whoever writes them in order writes nothing that refers to what is not there."""
+    secrets = {SECRETS / file_name(name): secret for name, secret in secrets_of(plan).items()}
+    return {**secrets, BOOTSTRAP: build_bootstrap(plan, folder)}
+
+
+def build_bootstrap(plan: Plan, folder: PurePath | None = None) -> dict[str, Any]:
+    """Plain data, ready to be written. The same plan gives the same text, byte for byte.
+
+    Raises:
+        NeedsFolder: there are certificates, and no `folder` that build_files are written into.
+    """
+    if folder is None and secrets_of(plan):
+        raise NeedsFolder
+    secrets = (folder or PurePath()) / SECRETS
     message = bootstrap.Bootstrap(
         node=core.Node(id="extproc", cluster="extproc"),
         admin=bootstrap.Admin(address=socket_address(plan.envoy.admin)),
         overload_manager=_overload(),
         static_resources=bootstrap.BootstrapStaticResources(
-            listeners=[build_listener(plan, item) for item in plan.listeners],
-            clusters=[sidecar_cluster(plan.sidecar), *(upstream(item) for item in plan.upstreams.values())],
+            listeners=[build_listener(plan, item, secrets) for item in plan.listeners],
+            clusters=[sidecar_cluster(plan.sidecar), *(upstream(item, secrets) for item in plan.upstreams.values())],
         ),
     )
-    written: dict[str, Any] = write_defaults(message.to_dict(casing=_as_envoy_has_it))  # type: ignore[arg-type]
+    written: dict[str, Any] = write_defaults(plain(message))
     return written
-
-
-def _as_envoy_has_it(field: str) -> str:
-    """Field names untouched: betterproto2's own casings turn `consecutive_5xx` into `consecutive_5_xx`."""
-    return field
 
 
 def _overload() -> overload.OverloadManager:

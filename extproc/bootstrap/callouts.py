@@ -54,6 +54,8 @@ def ext_authz(plan: Plan) -> Message:
         validate_mutations=True,
         deny_at_disable=core.RuntimeFeatureFlag(default_value=True, runtime_key="extproc.deny_at_disable"),
         encode_raw_headers=True,
+        # Of `source.principal` nobody can tell which type of name it is (attribute_context.proto): the whole of it.
+        include_peer_certificate=plan.shows_certificates,
         decoder_header_mutation_rules=mutation_rules.HeaderMutationRules(
             allow_all_routing=False, allow_envoy=False, disallow_system=True, disallow_is_error=True
         ),

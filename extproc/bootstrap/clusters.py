@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Final
 
 from envoy_data_plane.envoy.config.cluster import v3 as cluster
 from envoy_data_plane.envoy.config.core import v3 as core
 from envoy_data_plane.envoy.config.endpoint import v3 as endpoint
 
+from extproc.bootstrap import tls
 from extproc.bootstrap.names import BUFFER_LIMIT, seconds
 from extproc.core.names import upstream_cluster
 from extproc.plan.model import Discovery, Endpoint, UpstreamPlan
@@ -24,7 +26,8 @@ BALANCE: Final = {
 }
 
 
-def upstream(plan: UpstreamPlan) -> cluster.Cluster:
+def upstream(plan: UpstreamPlan, secrets: PurePath) -> cluster.Cluster:
+    """`secrets` is the folder of the files that name its certificates."""
     name = upstream_cluster(plan.name)
     return cluster.Cluster(
         name=name,
@@ -39,8 +42,9 @@ def upstream(plan: UpstreamPlan) -> cluster.Cluster:
             cluster_name=name,
             endpoints=[endpoint.LocalityLbEndpoints(lb_endpoints=[_endpoint(item) for item in plan.endpoints])],
         ),
-        health_checks=[_health_check(plan.health_check)] if plan.health_check else [],
+        health_checks=[_health_check(plan.health_check, plan.tls.sni if plan.tls else "")] if plan.health_check else [],
         outlier_detection=_outliers() if plan.outlier_detection else None,
+        transport_socket=tls.upstream(plan, plan.tls, secrets) if plan.tls else None,
     )
 
 
@@ -52,14 +56,15 @@ def _endpoint(item: Endpoint) -> endpoint.LbEndpoint:
     return endpoint.LbEndpoint(endpoint=endpoint.Endpoint(address=socket_address(item)))
 
 
-def _health_check(path: str) -> core.HealthCheck:
+def _health_check(path: str, host: str) -> core.HealthCheck:
+    """`host` is empty where the cluster's own name will do, which a server that compares it with the SNI refuses."""
     return core.HealthCheck(
         timeout=seconds(1),
         interval=seconds(2),
         no_traffic_interval=seconds(2),
         unhealthy_threshold=2,
         healthy_threshold=1,
-        http_health_check=core.HealthCheckHttpHealthCheck(path=path),
+        http_health_check=core.HealthCheckHttpHealthCheck(path=path, host=host),
     )
 
 

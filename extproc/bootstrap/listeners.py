@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Final
 
 from envoy_data_plane.envoy.config.core import v3 as core
@@ -10,7 +11,7 @@ from envoy_data_plane.envoy.extensions.filters.listener.proxy_protocol import v3
 from envoy_data_plane.envoy.extensions.filters.network.connection_limit import v3 as connection_limit
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm
 
-from extproc.bootstrap import edge
+from extproc.bootstrap import edge, tls
 from extproc.bootstrap.clusters import socket_address
 from extproc.bootstrap.filters import http_filters
 from extproc.bootstrap.names import BUFFER_LIMIT, MAX_RESPONSE_EDIT, packed, seconds
@@ -20,9 +21,12 @@ from extproc.plan.model import ListenerPlan, Plan
 MAX_CONNECTIONS: Final = 10_000
 MAX_HEADERS: Final = 100
 MAX_HEADER_KIB: Final = 60
+# A client's certificate is verified when its connection opens. One that is revoked then is good no longer than this.
+VERIFIED_AGAIN: Final = 300.0
 
 
-def build_listener(plan: Plan, item: ListenerPlan) -> listener.Listener:
+def build_listener(plan: Plan, item: ListenerPlan, secrets: PurePath) -> listener.Listener:
+    """`secrets` is the folder of the files that name its certificates."""
     edits = any(route.placement.edits_body for route in plan.routes)
     filters = [_connection_limit(item), _connection_manager(plan, item)]
     return listener.Listener(
@@ -36,7 +40,11 @@ def build_listener(plan: Plan, item: ListenerPlan) -> listener.Listener:
         connection_balance_config=listener.ListenerConnectionBalanceConfig(
             exact_balance=listener.ListenerConnectionBalanceConfigExactBalance()
         ),
-        filter_chains=[listener.FilterChain(filters=filters)],
+        filter_chains=[
+            listener.FilterChain(
+                filters=filters, transport_socket=tls.downstream(item, item.tls, secrets) if item.tls else None
+            )
+        ],
     )
 
 
@@ -52,6 +60,7 @@ def _connection_limit(item: ListenerPlan) -> listener.Filter:
 
 def _connection_manager(plan: Plan, item: ListenerPlan) -> listener.Filter:
     """`internal_address_config` is left unset on purpose: an empty one trusts loopback peers' x-envoy-* headers."""
+    lasting = seconds(VERIFIED_AGAIN) if item.tls and item.tls.client_ca else None
     config = hcm.HttpConnectionManager(
         stat_prefix=item.name,
         codec_type=hcm.HttpConnectionManagerCodecType.AUTO,
@@ -76,9 +85,11 @@ def _connection_manager(plan: Plan, item: ListenerPlan) -> listener.Filter:
         max_request_headers_kb=MAX_HEADER_KIB,
         common_http_protocol_options=core.HttpProtocolOptions(
             idle_timeout=seconds(3600),
+            max_connection_duration=lasting,
             max_headers_count=MAX_HEADERS,
             headers_with_underscores_action=core.HttpProtocolOptionsHeadersWithUnderscoresAction.REJECT_REQUEST,
         ),
+        http1_safe_max_connection_duration=lasting is not None,  # in between requests, never while one is on its way
         http2_protocol_options=core.Http2ProtocolOptions(
             max_concurrent_streams=100,
             initial_stream_window_size=64 * 1024,

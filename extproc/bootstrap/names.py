@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from betterproto2 import Message
 from envoy_data_plane.envoy.extensions.retry.host.previous_hosts import v3 as previous_hosts
@@ -41,3 +41,10 @@ def seconds(value: float) -> timedelta:
 
 def packed(message: Message) -> AnyMessage:
     return AnyMessage.pack(message)
+
+
+def plain(message: Message) -> dict[str, Any]:
+    """As data, with the names of fields untouched: betterproto2's own casings turn `consecutive_5xx` into
+    `consecutive_5_xx`."""
+    written: dict[str, Any] = message.to_dict(casing=str)  # type: ignore[arg-type]
+    return written

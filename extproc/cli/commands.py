@@ -97,18 +97,25 @@ def audit(
 
 
 @app.command()
-def render(file: File, output: OutputOption = Output.TEXT) -> None:
-    """Print the Envoy bootstrap of a gateway file."""
+def render(
+    file: File,
+    into: Annotated[
+        Path | None,
+        typer.Option(help="Write bootstrap.yaml there, and beside it what names the certificates.", metavar="DIR"),
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Print the Envoy bootstrap of a gateway file, as YAML or as JSON, or write it into a folder."""
     with reported(output):
-        from extproc.bootstrap.build import build_bootstrap  # noqa: PLC0415
-        from extproc.bootstrap.render import render as rendered  # noqa: PLC0415
-        from extproc.cli.files import read  # noqa: PLC0415
+        from extproc.cli.rendering import NoFolder, print_bootstrap, write_bootstrap  # noqa: PLC0415
 
-        bootstrap = build_bootstrap(read(file).plan)
-        if output is Output.JSON:
-            write_json(bootstrap)
+        if into is not None:
+            write_bootstrap(file, into, as_json=output is Output.JSON)
             return
-        typer.echo(rendered(bootstrap), nl=False)
+        try:
+            print_bootstrap(file, as_json=output is Output.JSON)
+        except NoFolder as error:
+            raise typer.BadParameter(str(error), param_hint="--into") from None
 
 
 @app.command()
@@ -141,6 +148,9 @@ def explain(
     header: Annotated[list[str] | None, typer.Option("--header", "-H", help="'name: value'; may be repeated.")] = None,
     host: Annotated[str, typer.Option(help="Host.")] = "localhost",
     address: Annotated[str, typer.Option(help="The client's IP address.")] = "127.0.0.1",
+    certificate: Annotated[
+        Path | None, typer.Option(help="The client's certificate, as if Envoy had verified it.", metavar="PEM")
+    ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Say what would happen to one request, and which rule says so. No upstream gets it; counters begin empty."""
@@ -148,7 +158,8 @@ def explain(
         from extproc.cli.explaining import explain_file, parse_request  # noqa: PLC0415
 
         try:
-            request = parse_request(method, path, header or [], host, address)
+            shown = certificate.read_text("utf-8") if certificate else ""
+            request = parse_request(method, path, header or [], host, address, shown)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
         explain_file(file, request, as_json=output is Output.JSON)

@@ -19,14 +19,17 @@ SIGNS = {"continue": ("✔", "green"), "refuse": ("✘", "yellow"), "error": ("!
 COLOURS = {"allow": "green", "redirect": "cyan", "refuse": "yellow"}
 
 
-def parse_request(method: str, target: str, fields: list[str], host: str, address: str) -> Request:
+def parse_request(
+    method: str, target: str, fields: list[str], host: str, address: str, certificate: str = ""
+) -> Request:
     """Raises ValueError with a sentence for what no client could send."""
     path, _, query = target.partition("?")
     if not path.startswith("/") or "#" in target or not is_field_value(target) or " " in target:
         raise ValueError("a path begins with / and has no fragment, space or control character")
     if not is_token(method.lower()):
         raise ValueError(f"{method!r} is no method")
-    return Request(method.upper(), path, host, query, headers=Headers(tuple(map(_field, fields))), address=address)
+    headers = Headers(tuple(map(_field, fields)))
+    return Request(method.upper(), path, host, query, headers=headers, address=address, certificate=certificate)
 
 
 def _field(text: str) -> tuple[str, str]:

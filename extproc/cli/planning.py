@@ -16,7 +16,13 @@ from extproc.bootstrap.filters import met_by
 from extproc.cli.files import read
 from extproc.cli.output import UNBOUNDED, console, write_json
 from extproc.plan.describe import describe
-from extproc.plan.description import FilterDescription, PlanDescription, PolicyDescription, RouteDescription
+from extproc.plan.description import (
+    FilterDescription,
+    ListenerDescription,
+    PlanDescription,
+    PolicyDescription,
+    RouteDescription,
+)
 from extproc.plan.model import Plan, RoutePlan
 
 COLOURS: Final = {0: "green", 1: "cyan", 2: "yellow", 3: "magenta"}  # by what a request costs
@@ -120,6 +126,11 @@ def _size(number: int) -> str:
     return f"{number // BYTES[unit]} {unit}"
 
 
+def _listener(item: ListenerDescription) -> str:
+    shown = "" if item.client_certificates == "none" else f", client certificates {item.client_certificates}"
+    return f"{item.name} {item.address}" + (f" (TLS{shown})" if item.tls else "")
+
+
 def _summary(plan: PlanDescription) -> Iterable[Text]:
     every = [use for use in plan.routes[0].filters if all(use in route.filters for route in plan.routes)]
     counts = [
@@ -131,7 +142,7 @@ def _summary(plan: PlanDescription) -> Iterable[Text]:
         "routes": f"{plan.totals.routes}: {', '.join(counts)}",
         "tiers": "; ".join(f"{tier.name} {tier.rule}" for tier in plan.tiers),
         "filters": f"{', '.join(use.name.removeprefix(PREFIX) for use in every)} for every request",
-        "listeners": ", ".join(f"{item.name} {item.address}" for item in plan.listeners),
+        "listeners": ", ".join(map(_listener, plan.listeners)),
         "revision": plan.revision,
     }
     for name, said in lines.items():

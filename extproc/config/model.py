@@ -30,6 +30,7 @@ from extproc.config.settings import (
     Settings,
 )
 from extproc.config.spelling import IPV6, PORT, Spelled, written
+from extproc.config.tls import ListenerTls, UpstreamTls
 from extproc.core.specs import HUNDREDTHS
 
 MAX_SOCKET_FOLDER = 80  # a socket path has 108 bytes at most (unix(7)), and our own name takes the rest
@@ -61,6 +62,8 @@ class Listener(Settings):
     """What this listener is called in logs and statistics."""
     address: ListenAddress
     """Where to listen: a numeric IP address and a port."""
+    tls: ListenerTls | None = None
+    """The certificates with which it speaks TLS, and whose certificates clients may show. Left out: plain HTTP."""
     trusted_proxies: TrustedProxies = TrustedProxies()
     """The proxies in front of this listener. Without it, all clients behind a balancer have one address, and share one
     limit per address."""
@@ -209,6 +212,8 @@ class Upstream(Settings):
     credential: UpstreamCredential | None = None
     """What the gateway shows this upstream with every request. Routes to it always ask the sidecar. Health checks do
     not carry it."""
+    tls: UpstreamTls | None = None
+    """Whom the endpoints must prove to be before they are sent anything. Left out: plain HTTP."""
 
     @model_validator(mode="after")
     def _has_one_logical_name(self) -> Self:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from extproc.config.choosable import check_choosable
+from extproc.config.logins import CALLBACK, check_logins
 from extproc.config.model import EnvoySettings, Sidecar
 from extproc.config.raw import NOBODY, Raw
 from extproc.config.raw import anonymous as _anonymous
@@ -15,7 +16,7 @@ from extproc.config.raw import mapping as _mapping
 from extproc.config.sentences import nearest
 from extproc.core.problems import Finding, Path, spell_path
 
-CALLBACK: Final = "/oauth2/callback"  # where `login: {}` sends browsers back to
+CLIENT_CERTIFICATE: Final = "client_certificate"
 API_KEY_HEADER: Final = "x-api-key"  # where `api_key: {}` looks
 SIGNATURE_HEADERS: Final = frozenset({"signature", "signature-input"})  # where `hmac` looks
 ADMINS: Final = {"envoy": str(EnvoySettings().admin), "sidecar": str(Sidecar().admin)}
@@ -31,6 +32,8 @@ def check_references(data: Any) -> list[Finding]:
         *_model_upstreams(raw),
         *_reserved_names(raw),
         *_ways_back(raw),
+        *_client_certificates(raw),
+        *check_logins(_mapping(raw.get("authentication"))),
         *_defaults(raw),
         *check_choosable(raw),
         *(finding for index, route in _routes(raw) for finding in _route(raw, route, ("routes", index))),
@@ -81,6 +84,17 @@ def _serves(route: Raw, path: str) -> bool:
     if isinstance(prefix, str):
         return path == prefix or path.startswith(prefix.rstrip("/") + "/")
     return bool(match.get("path") == path)
+
+
+def _client_certificates(raw: Raw) -> Iterator[Finding]:
+    """Without an authority nobody is asked for a certificate, and every request would be refused."""
+    if any(_mapping(item.get("tls")).get("client_ca") is not None for _, item in _items(raw, "listeners")):
+        return
+    for name, method in _mapping(raw.get("authentication")).items():
+        if CLIENT_CERTIFICATE in _mapping(method):
+            hint = "write listeners: [{tls: {client_ca: FILE, ...}}]"
+            where: Path = ("authentication", name, CLIENT_CERTIFICATE)
+            yield Finding(where, "no listener asks its clients for a certificate", hint)
 
 
 def _authenticate(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:

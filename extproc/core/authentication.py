@@ -123,8 +123,7 @@ class Authentication(Policy):
         return replace(reply, headers=reply.headers + self._challenges())
 
     def _challenges(self) -> tuple[tuple[str, str], ...]:
-        """One field with every challenge: ext_authz sets a denied reply's headers, so a second field would replace
-        the first."""
+        """One field with every challenge: a reply names a field once."""
         challenges = dict.fromkeys(method.challenge for method in self.methods if method.challenge)
         return (("www-authenticate", ", ".join(challenges)),) if challenges else ()
 

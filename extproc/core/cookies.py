@@ -16,10 +16,17 @@ def cookie_of(request: Request, name: str) -> str | None:
     return None if not values else values[0] if len(values) == 1 else ""
 
 
+def cookie_names(request: Request) -> tuple[str, ...]:
+    """In their order, which is that of their age where a browser sends them (RFC 6265 §5.4)."""
+    return tuple(name for name, _ in _pairs(request))
+
+
 def without_cookies(request: Request, names: Collection[str]) -> str | None:
-    """The field without those cookies, empty where none is left; None where there is nothing to take out."""
+    """The field without those cookies, empty where none is left; None where there is nothing to take out. A name with
+    `*` at its end stands for all that begin so."""
     pairs = _pairs(request)
-    kept = [f"{name}={value}" for name, value in pairs if name not in names]
+    begun = tuple(name[:-1] for name in names if name.endswith("*"))
+    kept = [f"{name}={value}" for name, value in pairs if name not in names and not name.startswith(begun)]
     return "; ".join(kept) if len(kept) < len(pairs) else None
 
 

@@ -23,6 +23,7 @@ UNSETTABLE = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive"}
 )
 NAMES_REMEMBERED = 1024
+SET_COOKIE = "set-cookie"
 MAX_HEADERS = 100  # Envoy refuses more (431 or 500); refusing here names the policy
 MAX_HEADER_BYTES = 60 * 1024
 MAX_REPLY_BODY = 64 * 1024
@@ -133,13 +134,23 @@ class LocalReply:
         HTTPStatus(self.status)
         if not REASON.fullmatch(self.reason):
             raise InvalidMutation(f"{self.reason!r} is not a reason code: snake_case, at most 64 characters")
-        HeaderEdits(set=self.headers)  # a reply's fields are held to the same rules
+        _check_reply(self.headers)
         if len(self.body) > MAX_REPLY_BODY:
             raise InvalidMutation(f"a local reply has at most {MAX_REPLY_BODY} bytes of body")
 
     @property
     def refuses(self) -> bool:
         return self.status >= LOWEST_REFUSAL
+
+
+def _check_reply(fields: tuple[tuple[str, str], ...]) -> None:
+    """A reply's fields are held to the same rules as edits. Only cookies come in a field each, since they cannot be
+    joined (RFC 9110 §5.3)."""
+    if len(fields) > MAX_HEADERS:
+        raise InvalidMutation(f"{len(fields)} headers to set, at most {MAX_HEADERS}")
+    cookies = [value for name, value in fields if name == SET_COOKIE]
+    others = [field for field in fields if field[0] != SET_COOKIE]
+    HeaderEdits(set=tuple([*others, (SET_COOKIE, "".join(cookies))] if cookies else others))
 
 
 Decision = Continue | LocalReply

@@ -15,7 +15,7 @@ from extproc.core.names import CONSUMER_TOKEN
 from extproc.core.ports import TokenSigner
 
 Fields = tuple[tuple[str, str], ...]
-HIDDEN: Final = "(not shown)"  # in place of a secret, wherever a request is explained
+HIDDEN: Final = "(not shown)"  # in place of a secret: explanations are pasted into tickets
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,8 @@ class Inviting(Protocol):
 
 
 def cookies_of(method: Authenticator) -> tuple[str, ...]:
-    """The cookies that carry a method's credential, for one that has any: `credential_cookies`."""
+    """The cookies that carry a method's credential, for one that has any: `credential_cookies`. One with `*` at its end
+    stands for all that begin so."""
     return tuple(getattr(method, "credential_cookies", ()))
 
 

@@ -54,6 +54,7 @@ from extproc.plan.model import (
     UpstreamPlan,
     ValueRule,
 )
+from extproc.plan.tls import listener_tls, upstream_tls
 
 
 def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
@@ -69,7 +70,11 @@ def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
         revision=_revision(loaded.revision, routes),
         listeners=tuple(
             ListenerPlan(
-                item.name, _endpoint(item.address), item.trusted_proxies.hops, item.trusted_proxies.proxy_protocol
+                item.name,
+                _endpoint(item.address),
+                item.trusted_proxies.hops,
+                item.trusted_proxies.proxy_protocol,
+                listener_tls(item.tls) if item.tls else None,
             )
             for item in config.listeners
         ),
@@ -251,6 +256,7 @@ def _upstream(name: str, item: Upstream) -> UpstreamPlan:
         health_check=item.health_check,
         outlier_detection=item.outlier_detection,
         credential=_credential(item),
+        tls=upstream_tls(item.tls) if item.tls else None,
     )
 
 

@@ -24,7 +24,17 @@ from extproc.plan.description import (
     Totals,
     VersionDescription,
 )
-from extproc.plan.model import FieldMatch, MatchPlan, Plan, PolicySpec, RoutePlan, ToModel, ToRedirect, ValueRule
+from extproc.plan.model import (
+    FieldMatch,
+    ListenerPlan,
+    MatchPlan,
+    Plan,
+    PolicySpec,
+    RoutePlan,
+    ToModel,
+    ToRedirect,
+    ValueRule,
+)
 from extproc.plan.rules import authentication_rule, brief_of, forward_rule, limit_rule, rule_of
 from extproc.plan.times import STREAM_IDLE, whole_time
 
@@ -43,13 +53,19 @@ def describe(plan: Plan, filters: Filters = no_filters) -> PlanDescription:
     calls = [route.calls for route in routes]
     return PlanDescription(
         revision=plan.revision,
-        listeners=tuple(
-            ListenerDescription(item.name, str(item.address), item.hops, item.proxy_protocol) for item in plan.listeners
-        ),
+        listeners=tuple(_listener(item) for item in plan.listeners),
         tiers=tuple(TierDescription(name, limit_rule(limit)) for name, limit in _tiers(plan).items()),
         routes=routes,
         totals=Totals(len(routes), {str(number): calls.count(number) for number in range(MOST_CALLS + 1)}),
     )
+
+
+def _listener(item: ListenerPlan) -> ListenerDescription:
+    asks = item.tls is not None and item.tls.client_ca is not None
+    requires = item.tls is not None and item.tls.require_client_certificate
+    shown = "required" if requires else "asked" if asks else "none"
+    address = str(item.address)
+    return ListenerDescription(item.name, address, item.hops, item.proxy_protocol, item.tls is not None, shown)
 
 
 def _route(plan: Plan, index: int, route: RoutePlan, filters: Filters) -> RouteDescription:

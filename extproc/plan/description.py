@@ -107,10 +107,14 @@ class RouteDescription:
 
 @dataclass(frozen=True, slots=True)
 class ListenerDescription:
+    """`client_certificates` is none, asked (one that is there must be good) or required."""
+
     name: str
     address: str
     trusted_hops: int
     proxy_protocol: bool
+    tls: bool
+    client_certificates: str
 
 
 @dataclass(frozen=True, slots=True)

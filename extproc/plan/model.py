@@ -12,6 +12,7 @@ from extproc.core.limits import Limit
 from extproc.core.policy import Phase
 from extproc.core.problems import Path
 from extproc.core.specs import ChooseSpec
+from extproc.plan.tls import ListenerTlsPlan, UpstreamTlsPlan
 
 DEFAULT_TIMEOUT: Final = 15.0  # Envoy's own (route_components.proto: RouteAction.timeout), written out
 DEFAULT_BODY_LIMIT: Final = 1024 * 1024
@@ -163,6 +164,7 @@ class UpstreamPlan:
     health_check: str | None = None
     outlier_detection: bool = False
     credential: UpstreamCredential | None = None
+    tls: UpstreamTlsPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,7 @@ class ListenerPlan:
     address: Endpoint
     hops: int = 0
     proxy_protocol: bool = False
+    tls: ListenerTlsPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +216,11 @@ class Plan:
     models: Mapping[str, ChooseSpec]
     routes: tuple[RoutePlan, ...]
     descriptors: Mapping[tuple[str, str], Limit]
+
+    @property
+    def shows_certificates(self) -> bool:
+        """Whether some listener asks its clients for a certificate."""
+        return any(item.tls is not None and item.tls.client_ca is not None for item in self.listeners)
 
     def choices(self, route: RoutePlan) -> frozenset[str]:
         """The upstreams that a policy may choose between on this route."""

@@ -12,6 +12,7 @@ from extproc.policies.api_key import ApiKeyKind
 from extproc.policies.authorize import Authorize
 from extproc.policies.basic import BasicKind
 from extproc.policies.choose import Choose
+from extproc.policies.client_certificate import ClientCertificateKind
 from extproc.policies.hmac import HmacKind
 from extproc.policies.introspection import IntrospectionKind
 from extproc.policies.jwt import JwtKind
@@ -28,6 +29,9 @@ ROUTE_KEYS: Final[Mapping[str, type[PolicyKind]]] = MappingProxyType(
 AUTHENTICATORS: Final[Mapping[str, type[AuthenticatorKind]]] = MappingProxyType(
     {
         kind.name: kind
-        for kind in (JwtKind, IntrospectionKind, ApiKeyKind, BasicKind, HmacKind, LoginKind, AnonymousKind)
+        for kind in (
+            *(JwtKind, IntrospectionKind, ApiKeyKind, BasicKind, HmacKind, ClientCertificateKind),
+            *(LoginKind, AnonymousKind),
+        )
     }
 )

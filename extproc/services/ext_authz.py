@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final, NamedTuple
+from urllib.parse import unquote
 
 import grpc
 from google.protobuf.struct_pb2 import Struct
@@ -42,6 +43,7 @@ from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HeaderValueOption, Htt
 
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
 NAME: Final = "ext_authz"
+REMEMBERED: Final = 1024  # certificates: a connection's own comes with each of its requests
 OK: Final[int] = grpc.StatusCode.OK.value[0]
 DENIED: Final = Status(code=grpc.StatusCode.PERMISSION_DENIED.value[0])
 
@@ -113,7 +115,14 @@ def decode(call: CheckRequest, address: str = "") -> Request:
         address=address or attributes.source.address.socket_address.address,
         id=headers.get(REQUEST_ID) or "",
         stream=http.id,
+        certificate=_pem(attributes.source.certificate) if attributes.source.certificate else "",
     )
+
+
+@functools.lru_cache(REMEMBERED)
+def _pem(certificate: str) -> str:
+    """PEM comes URL-encoded (attribute_context.proto: Peer.certificate)."""
+    return unquote(certificate)
 
 
 def _plain_headers(headers: dict[str, str]) -> Headers:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
 OVERWRITE: Final = HeaderValueOption.HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
+APPEND: Final = HeaderValueOption.HeaderAppendAction.APPEND_IF_EXISTS_OR_ADD
 REPLACING: Final = HeaderValueOption(append=BoolValue(value=False), append_action=OVERWRITE)
+ADDING: Final = HeaderValueOption(append_action=APPEND)  # an Envoy that reads `append` alone adds a reply's cookies too
 
 
 def decode_headers(header_map: HeaderMap) -> Headers:
@@ -47,20 +49,29 @@ def call_metadata(context: grpc.aio.ServicerContext[Any, Any], name: str) -> str
 
 def add_fields(options: RepeatedCompositeFieldContainer[HeaderValueOption], fields: Iterable[tuple[str, str]]) -> None:
     """For ext_authz, which reads `value`. Overwriting is said in both ways that Envoy has read over the years:
-    appending would join our identity header onto whatever the client sent.
+    appending would join our identity header onto whatever the client sent. What is named again is a reply's next
+    cookie, which is set beside the first.
 
     Made in place and from a copy: building the same messages from their parts takes three times as long.
     """
+    begun = set[str]()
     for name, value in fields:
         option = options.add()
-        option.CopyFrom(REPLACING)
+        option.CopyFrom(ADDING if name in begun else REPLACING)
+        begun.add(name)
         header = option.header
         header.key, header.value = name, value
 
 
 def raw_options(fields: Iterable[tuple[str, str]]) -> list[HeaderValueOption]:
-    """For ext_proc, which reads `raw_value` and refuses both at once; `append` unset overwrites."""
-    return [
-        HeaderValueOption(header=HeaderValue(key=name, raw_value=value.encode("utf-8")), append_action=OVERWRITE)
-        for name, value in fields
-    ]
+    """For ext_proc, which reads `raw_value` and refuses both at once. It overwrites unless `append` is set, whatever
+    `append_action` says."""
+    options, begun = list[HeaderValueOption](), set[str]()
+    for name, value in fields:
+        option = HeaderValueOption(header=HeaderValue(key=name, raw_value=value.encode("utf-8")))
+        option.append_action = APPEND if name in begun else OVERWRITE
+        if name in begun:
+            option.append.value = True
+        options.append(option)
+        begun.add(name)
+    return options

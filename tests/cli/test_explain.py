@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import write_folder
 from tests.cli.commands import BAD, GOOD, extproc, written
 
 ASK = ("--path", "/users", "-H", "x-api-key: nobody")
@@ -42,6 +43,23 @@ def test_a_bad_file_is_told_as_check_tells_it(tmp_path: Path) -> None:
     written(tmp_path, BAD)
     ended = extproc("explain", "gateway.yaml", *ASK, folder=tmp_path)
     assert (ended.code, ended.output, ended.said[-1]) == (1, "", "2 problems, nothing was started")
+
+
+def test_a_certificate_is_shown_as_if_envoy_had_verified_it(tmp_path: Path) -> None:
+    """The route of the file that it is asked about takes keys; here, certificates as well."""
+    write_folder(tmp_path / "tls")
+    tls = "tls: {certificate: tls/server.crt, key: tls/server.key, client_ca: tls/ca.crt}"
+    text = GOOD.replace('"0.0.0.0:8080"}', f'"0.0.0.0:8443", {tls}}}').replace(
+        "{partners: {api_key: {}}}", "{partners: {api_key: {}}, devices: {client_certificate: {consumer: san_uri}}}"
+    )
+    written(tmp_path, text.replace("authenticate: partners, limits: [tier]", "authenticate: devices, limits: []"))
+    ask = ("explain", "gateway.yaml", "--path", "/users", "--output", "json")
+    assert json.loads(extproc(*ask, folder=tmp_path).output)["reason"] == "no_credentials"
+    shown = json.loads(extproc(*ask, "--certificate", "tls/client.crt", folder=tmp_path).output)
+    assert shown["decision"] == "allow"
+    assert ["x-consumer-id", "spiffe://example.com/gateway"] in shown["upstream"]["headers"]
+    assert "BEGIN CERTIFICATE" not in json.dumps(shown)
+    assert extproc(*ask, "--certificate", "tls/gone.crt", folder=tmp_path).code == 3
 
 
 @pytest.mark.parametrize(

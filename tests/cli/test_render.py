@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Final
 
 import yaml
 
+from tests.certificates import write_folder
 from tests.cli.commands import BAD, GOOD, extproc, written
 
 
@@ -41,3 +44,47 @@ def test_nothing_is_printed_of_a_bad_file(tmp_path: Path) -> None:
     ended = extproc("render", "gateway.yaml", folder=tmp_path)
     assert (ended.code, ended.output) == (1, "")
     assert ended.said[-1] == "2 problems, nothing was started"
+
+
+SECURE: Final = GOOD.replace(
+    'address: "0.0.0.0:8080"}', 'address: "0.0.0.0:8443", tls: {certificate: tls/server.crt, key: tls/server.key}}'
+)
+
+
+def test_a_file_that_names_certificates_wants_a_folder(tmp_path: Path) -> None:
+    write_folder(tmp_path / "tls")
+    written(tmp_path, SECURE)
+    ended = extproc("render", "gateway.yaml", folder=tmp_path)
+    assert (ended.code, ended.output) == (2, "")
+    assert "--into DIR" in " ".join(ended.said)
+
+
+def test_into_a_folder_goes_all_that_envoy_needs(tmp_path: Path) -> None:
+    write_folder(tmp_path / "tls")
+    written(tmp_path, SECURE)
+    (tmp_path / "out" / "secrets").mkdir(parents=True)
+    (tmp_path / "out" / "secrets" / "listener.old.certificate.0.yaml").write_text("of an earlier gateway")
+    ended = extproc("render", "gateway.yaml", "--into", "out", folder=tmp_path)
+    assert (ended.code, ended.errors, ended.said) == (0, "", [])
+    assert ended.output == f"{tmp_path}/out/bootstrap.yaml\n"
+    left = {str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*") if file.is_file()}
+    secret = "secrets/listener.public.certificate.0.yaml"
+    assert left == {"bootstrap.yaml", secret}
+    assert str(tmp_path / "out" / secret) in (tmp_path / "out" / "bootstrap.yaml").read_text()
+    named = yaml.safe_load((tmp_path / "out" / secret).read_text())["resources"][0]["tls_certificate"]
+    assert named["certificate_chain"] == {"filename": str(tmp_path / "tls" / "server.crt")}
+    assert "PRIVATE KEY" not in "".join(file.read_text() for file in (tmp_path / "out").rglob("*.yaml"))
+
+
+def test_a_program_is_told_where_the_bootstrap_is(tmp_path: Path) -> None:
+    written(tmp_path, GOOD)
+    ended = extproc("render", "gateway.yaml", "--into", "out", "-o", "json", folder=tmp_path)
+    assert json.loads(ended.output) == {"bootstrap": f"{tmp_path}/out/bootstrap.yaml"}
+    plain = extproc("render", "gateway.yaml", folder=tmp_path)
+    assert (tmp_path / "out" / "bootstrap.yaml").read_text() == plain.output
+
+
+def test_nothing_is_written_of_a_bad_file(tmp_path: Path) -> None:
+    written(tmp_path, BAD)
+    assert extproc("render", "gateway.yaml", "--into", "out", folder=tmp_path).code == 1
+    assert not (tmp_path / "out").exists()

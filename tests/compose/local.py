@@ -22,7 +22,7 @@ from typing import Final, Self
 from extproc.app.demo import UPSTREAMS
 from extproc.app.envoy import find_envoy
 from tests.compose.composition import FOLDER, IMAGE, Service, final, mounts, services
-from tests.e2e.harness import free_ports
+from tests.free_ports import free_ports
 
 ENVOY: Final = "101:10001"
 OURS: Final = "10001:10001"

@@ -22,7 +22,7 @@ from docker.errors import DockerException
 
 from tests.compose.composition import FILE, long_running, started_by_default
 from tests.e2e.clients import Client
-from tests.e2e.harness import free_ports
+from tests.free_ports import free_ports
 
 pytestmark = pytest.mark.e2e
 

@@ -18,6 +18,7 @@ from extproc.config.source import parse
 from extproc.core.problems import InvalidConfig
 from extproc.core.problems import Path as Place
 from extproc.plugins.registry import discover
+from tests.certificates import write_folder
 from tests.config.gateways import BUILT_IN, load_text
 from tests.config.schemas import refusals, validator
 from tests.config.whole_gateway import WHOLE, as_an_editor_reads, changed, scalars
@@ -47,6 +48,7 @@ BEYOND = {
     *("duration-of-millennia", "jwks-name-too-long", "keys-in-a-redis-of-no-host", "limit-by-tier-without-tiers"),
     *("limit-per-consumer-for-nobody", "match-on-a-credential-in-the-query"),
     *("login-that-nobody-comes-back-to", "login-with-a-short-secret"),
+    *("logins-that-share-a-callback", "logins-that-share-a-cookie"),
     *("match-on-a-credential", "match-on-the-default-credential", "missing-jwks-file", "model-that-sticks-to-nobody"),
     *("open-route-chosen-by-a-header", "open-route-chosen-by-a-parameter"),
     *("redirect-to-an-impossible-port", "shared-admin-address", "shared-default-admin-address"),
@@ -68,6 +70,8 @@ BEYOND = {
     ),
     *("signed-without-a-key", "signing-for-a-fraction", "signing-for-an-hour", "upstream-credential-of-nothing"),
     *("upstream-credential-with-a-line-end",),
+    *("client-certificate-that-no-listener-asks-for", "tls-file-that-is-not-there"),
+    *("tls-file-without-a-certificate",),
 }
 # ... and what is not YAML as we read it.
 NOT_READ = {
@@ -161,6 +165,7 @@ def _a_folder_with_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     with pytest.MonkeyPatch.context() as patched:
         folder = tmp_path_factory.mktemp("gateway")
         (folder / "jwks.json").write_text("{}")
+        write_folder(folder / "tls")
         patched.chdir(folder)
         yield
 
@@ -204,6 +209,18 @@ SHORT_FORMS: list[tuple[Place, Any, bool]] = [
     (("authentication", "others"), None, False),
     (("upstreams", "users", "outlier_detection"), "on", True),
     (("upstreams", "users", "retries"), "3", True),
+    (("upstreams", "users", "tls", "san"), "users.internal", True),
+    (("upstreams", "users", "tls", "san"), "10.0.0.7", True),
+    (("upstreams", "users", "tls", "san"), "::1", True),
+    (("upstreams", "users", "tls", "san"), [], False),
+    (("upstreams", "users", "tls", "san"), ["a b"], False),
+    (("upstreams", "users", "tls", "san"), "*.internal", False),
+    (("upstreams", "users", "tls", "key"), None, False),
+    (("listeners", 1, "tls", "key"), None, False),
+    (("listeners", 1, "tls", "client_ca"), None, False),
+    (("listeners", 2, "tls", "certificate"), "tls/server.crt", False),
+    (("listeners", 2, "tls", "certificates"), [], False),
+    (("listeners", 2, "tls"), {}, False),
     (("upstreams", "users", "retries"), 3.0, True),
     (("models", "score", "versions"), {}, False),
     (("defaults",), {}, False),  # nobody says who may call two of the routes

@@ -14,6 +14,16 @@ from extproc.core.problems import Path
 WHOLE: Final = """
 listeners:
   - {name: public, address: "0.0.0.0:8080", trusted_proxies: {hops: 1, proxy_protocol: true}}
+  - name: secure
+    address: "0.0.0.0:8443"
+    tls: {certificate: tls/server.crt, key: tls/server.key, client_ca: tls/ca.crt, crl: tls/ca.crl,
+      require_client_certificate: true}
+  - name: several
+    address: "0.0.0.0:8444"
+    tls:
+      certificates:
+        - {certificate: tls/server.crt, key: tls/server.key}
+        - {certificate: tls/other.crt, key: tls/other.key}
 envoy: {concurrency: 4, admin: "127.0.0.1:9901"}
 sidecar:
   address: unix:/run/extproc
@@ -32,6 +42,12 @@ upstreams:
     health_check: /healthz
     outlier_detection: true
     credential: {header: x-provider-key, value: hunter2}
+    tls:
+      san: [users.internal, "spiffe://x/users"]
+      ca: tls/ca.crt
+      sni: users.internal
+      certificate: tls/client.crt
+      key: tls/client.key
 authentication:
   company: {jwt: {issuer: https://id, audiences: [shop], jwks: jwks.json, consumer: sub, tier: t, scopes: s, leeway: 5}}
   partners: {api_key: {header: x-api-key}}
@@ -61,6 +77,7 @@ authentication:
   guests: {anonymous: {tier: free, scopes: [s]}}
   elsewhere: {jwt: {issuer: https://other, audiences: [shop], types: [at+jwt], algorithms: [ES256], max_outage: 1h}}
   batches: {jwt: {issuer: batch, audiences: [shop], secret: 0123456789abcdef0123456789abcdef, groups: teams}}
+  devices: {client_certificate: {consumer: san_uri, allowed: [a], prefix: a, tier: free, scopes: [s], groups: [g]}}
 tiers: {free: {rate: 10/s, burst: 5}}
 models: {score: {versions: {v1: {upstream: users, weight: 99.5}, v2: {upstream: users, weight: 0.5}}, sticky: none}}
 defaults:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from extproc.core.cookies import cookie_of, without_cookies
+from extproc.core.cookies import cookie_names, cookie_of, without_cookies
 from extproc.core.headers import Headers
 from extproc.core.message import Request
 
@@ -48,3 +48,11 @@ TAKEN: dict[str, tuple[tuple[str, ...], str | None]] = {
 def test_a_cookie_is_taken_out_and_the_others_stay(case: str) -> None:
     fields, left = TAKEN[case]
     assert without_cookies(asking(*fields), {"a"}) == left
+
+
+def test_a_star_takes_out_all_that_begin_so() -> None:
+    assert without_cookies(asking("a=1; a~1=2; b=3", "a~=4; ba~=5"), {"a~*"}) == "a=1; b=3; ba~=5"
+
+
+def test_names_come_in_their_order_and_as_often_as_they_were_sent() -> None:
+    assert cookie_names(asking("b=1; a=2", "b=3")) == ("b", "a", "b")

@@ -125,6 +125,17 @@ def test_one_field_is_not_edited_twice(set_: Fields, remove: tuple[str, ...]) ->
         HeaderEdits(set=set_, remove=remove)
 
 
+def test_a_reply_sets_several_cookies_and_nothing_else_twice() -> None:
+    cookies = (("set-cookie", "a=1"), ("cache-control", "no-store"), ("set-cookie", "b=2"))
+    assert LocalReply(302, "moved", cookies).headers == cookies
+    with pytest.raises(InvalidMutation, match="edited twice"):
+        LocalReply(302, "moved", (*cookies, ("cache-control", "no-cache")))
+    with pytest.raises(InvalidMutation, match="control character"):
+        LocalReply(302, "moved", (*cookies, ("set-cookie", "c=3\r\nx: y")))
+    with pytest.raises(InvalidMutation, match="101 headers to set"):
+        LocalReply(302, "moved", (("set-cookie", "a=1"),) * 101)
+
+
 @pytest.mark.parametrize("case", THEN)
 def test_of_two_edits_the_later_wins_where_they_name_the_same_field(case: str) -> None:
     earlier, later, both = (HeaderEdits(*edits) for edits in THEN[case])

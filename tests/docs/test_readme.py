@@ -16,9 +16,11 @@ SHOWN: Final = {
     "Authentication": (
         "tests/policies/test_jwt.py",
         "tests/policies/test_api_key_policy.py",
+        "tests/policies/test_client_certificate.py",
         "tests/core/test_identity.py",
         "tests/e2e/test_forwarding.py",
     ),
+    "TLS": ("tests/e2e/test_tls.py", "tests/e2e/test_upstream_tls.py", "tests/e2e/test_client_certificates.py"),
     "Authorization": (
         "tests/policies/test_authorize_rules.py",
         "tests/policies/test_authorize.py",

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from extproc.app.envoy import find_envoy
 from tests.e2e.clients import Client
 from tests.e2e.credentials import AUTHENTICATION, write_credentials
 from tests.e2e.upstreams import Upstream
+from tests.free_ports import free_ports
 
 READY: Final = "Decisions as they are made"
 MEMBERS: Final = "cluster.extproc.sidecar.membership_healthy"
@@ -52,15 +52,6 @@ def eventually(probe: Callable[[], T | None], what: str, patience: float = PATIE
             return found
         time.sleep(POLL)
     raise AssertionError(f"not within {patience:g} s: {what}")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody has: all are held at once, so that they differ."""
-    held = [socket.create_server(("127.0.0.1", 0), reuse_port=False) for _ in range(count)]
-    ports = [int(one.getsockname()[1]) for one in held]
-    for one in held:
-        one.close()
-    return ports
 
 
 class Gateway:
@@ -202,8 +193,9 @@ class SeparateGateway(Gateway):
     def start_envoy(self, replaced: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """`replaced` are texts of the bootstrap with what stands there instead."""
         bootstrap = self.work / "bootstrap.yaml"
-        render = [sys.executable, "-m", "extproc", "render", str(self.file)]
-        text = subprocess.run(render, env=self.environment, stdout=subprocess.PIPE, check=True, text=True).stdout
+        render = [sys.executable, "-m", "extproc", "render", str(self.file), "--into", str(self.work)]
+        subprocess.run(render, env=self.environment, stdout=subprocess.DEVNULL, check=True)
+        text = bootstrap.read_text("utf-8")
         for old, new in (replaced or {}).items():
             assert old in text
             text = text.replace(old, new)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.credentials import FREE
 from tests.e2e.harness import FENCE, HEAD, RunningGateway
-from tests.e2e.upstreams import Upstream, started
+from tests.e2e.upstreams import JSON, Answer, Upstream, started
 
 pytestmark = pytest.mark.e2e
 
@@ -23,6 +23,9 @@ from extproc import (
     CONTINUE, Context, Continue, CouldNotDecide, Decision, HeaderEdits, LocalReply, Phase, Policy, Ports, Request,
     Response, Settings, refusal,
 )
+
+
+COOKIES = (("set-cookie", "a=1"), ("set-cookie", "b=2; Path=/"), ("x-more", "1"), ("set-cookie", "c=3"))
 
 
 class NoSettings(Settings):
@@ -61,6 +64,8 @@ class Breaks(Policy):
         return Breaks()
 
     async def on_request(self, request, context):
+        if request.headers.get("x-word") == "cookies":
+            return LocalReply(403, "cookies", COOKIES)
         raise RuntimeError(request.headers.get("x-word"))
 
 
@@ -75,7 +80,7 @@ class Counts(Policy):
 
     async def on_response(self, response, request, context):
         if response.status == 418:
-            return refusal(502, "teapot", "the upstream is no upstream")
+            return LocalReply(502, "teapot", COOKIES)
         size = str(len(response.body or b""))
         return Continue(response=HeaderEdits(set=(("x-size", size),)), body=json.dumps({"size": size}).encode())
 '''
@@ -151,3 +156,11 @@ def test_it_edits_an_answer_that_it_was_shown(gateway: RunningGateway, only: Ups
     assert reply.status == 200
     assert reply.json() == {"size": reply.header("x-size")}
     assert int(reply.header("x-size") or 0) > 0
+
+
+def test_a_reply_of_its_own_sets_every_cookie_in_either_phase(gateway: RunningGateway, only: Upstream) -> None:
+    only.answers["/counts"] = Answer(418, (JSON, ("set-cookie", "upstream=1")))
+    for reply in (gateway.client.get("/counts"), gateway.client.get("/breaks", ("x-word", "cookies"))):
+        assert reply.status in (502, 403)
+        assert reply.all("set-cookie") == ["a=1", "b=2; Path=/", "c=3"]
+        assert reply.all("x-more") == ["1"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,15 +47,16 @@ class Answer:
 
 
 class Upstream:
-    """`answers` maps a path (without query) to what is answered there; any other path gets the upstream's name."""
+    """`answers` maps a path (without query) to what is answered there; any other path gets the upstream's name. With
+    `context` it speaks TLS and nothing else."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, context: ssl.SSLContext | None = None) -> None:
         self.name = name
         self.answers: dict[str, Answer] = {}
         self.received: list[Received] = []
         self.health_checks: list[Received] = []
         self.closing = threading.Event()
-        self._server = _Server(self)
+        self._server = _Server(self, context)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
@@ -111,9 +113,17 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, owner: Upstream) -> None:
+    def __init__(self, owner: Upstream, context: ssl.SSLContext | None) -> None:
         self.owner = owner
+        self._context = context
         super().__init__(("127.0.0.1", 0), _Handler)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """The handshake is the connection's own thread's: whoever fails it keeps nobody else waiting."""
+        connection, address = super().get_request()
+        if self._context is not None:
+            connection = self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A gateway that gives up on an answer closes the connection; that is its right."""

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 import pytest
 
 from extproc.app.project import read_project
-from extproc.bootstrap.build import build_bootstrap
+from extproc.bootstrap.build import BOOTSTRAP, build_files
 from extproc.bootstrap.render import render
+from extproc.plan.model import Plan
+from tests.certificates import write_folder
 
 ROOT: Final = Path(__file__).parents[2]
 DEMO: Final = ROOT / "compose" / "demo" / "gateway.yaml"
 DEMO_OUTPUT: Final = ROOT / "envoy" / "demo.bootstrap.yaml"
-VARIABLES: Final = {"JWKS_FILE": str(ROOT / "envoy" / "jwks.json")}  # the demo makes its own when it starts
+INTO: Final = PurePath("/var/lib/extproc/envoy")  # where the bootstraps say that the files beside them are
 FOLDERS: Final = (ROOT / "tests" / "golden", ROOT / "envoy")
 INPUT: Final = ".gateway.yaml"
 OUTPUT: Final = ".bootstrap.yaml"
+SECRETS: Final = ".secrets.yaml"
 REWRITE: Final = os.environ.get("EXTPROC_WRITE_GOLDEN") == "1"  # noqa: TID251 - asked for by `make golden`
 
 
@@ -36,12 +42,44 @@ def expected_file(case: Path) -> Path:
 
 
 @cache
+def certificates() -> Path:
+    """Made anew in every run: no key is kept among the examples."""
+    folder = Path(tempfile.mkdtemp(prefix="golden-"))
+    atexit.register(shutil.rmtree, folder)
+    write_folder(folder / "tls")
+    write_folder(folder / "clients")
+    return folder
+
+
+@cache
+def variables() -> dict[str, str]:
+    """The demo makes its own key set when it starts."""
+    return {"JWKS_FILE": str(ROOT / "envoy" / "jwks.json"), "CERTIFICATES": str(certificates())}
+
+
+@cache
+def plan_of(case: Path) -> Plan:
+    return read_project(case, variables()).plan
+
+
+@cache
 def bootstrap_of(case: Path) -> dict[str, Any]:
-    return build_bootstrap(read_project(case, VARIABLES).plan)
+    return files_of(case, INTO)[BOOTSTRAP]
+
+
+def files_of(case: Path, folder: PurePath) -> dict[PurePath, dict[str, Any]]:
+    return build_files(plan_of(case), folder)
 
 
 def rendered(case: Path) -> str:
     return render(bootstrap_of(case))
+
+
+def secrets(case: Path) -> str:
+    """All that stands beside the bootstrap, file by file, in one text."""
+    files = {place: data for place, data in files_of(case, INTO).items() if place != BOOTSTRAP}
+    text = "".join(f"# {place}\n{render(data)}" for place, data in files.items())
+    return text.replace(str(certificates()), "${CERTIFICATES}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

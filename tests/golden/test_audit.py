@@ -8,13 +8,13 @@ from pathlib import Path
 from docs.generate import AUDIT, audited
 from extproc.audit.catalogue import EVERY, Kind, as_written, audit
 from extproc.audit.severity import Severity
-from tests.golden.conftest import REWRITE, expected_file
+from tests.golden.conftest import REWRITE, rendered
 
 
 def test_our_own_bootstraps_give_nothing_away(case: Path) -> None:
     """What is left at low is what the operator wrote: an open route, a listener without TLS or without certificates of
     clients, proxies in front."""
-    source = as_written(expected_file(case).read_text("utf-8"))
+    source = as_written(rendered(case))
     assert source.findings == []
     assert audit(source, Kind.ENVOY, frozenset(), Severity.MEDIUM) == []
     assert {found.rule for found in audit(source, Kind.ENVOY, frozenset(), Severity.LOW)} <= {

@@ -17,6 +17,7 @@ from extproc.core.variables import TYPES
 from extproc.plan.model import DEFAULT_BODY_LIMIT, DEFAULT_TIMEOUT
 from extproc.plan.times import STREAM_IDLE
 from extproc.plugins.registry import built_in
+from tests.certificates import Authority, dns, replace
 from tests.config.schemas import refusals
 from tests.docs.blocks import blocks
 from tests.golden.conftest import REWRITE
@@ -76,26 +77,31 @@ def test_a_section_shows_each_of_its_keys_in_an_example(section: str) -> None:
     assert list(yaml.safe_load(examples[0])) == [section]
 
 
-def with_its_files(folder: Path) -> Path:
-    """A gateway file beside those that the examples name."""
+@pytest.fixture(name="named")
+def _files_that_the_page_names(tmp_path: Path) -> Path:
     for name in ("jwks.json", "users.yaml"):
-        (folder / name).write_text("{}")
-    return folder / "gateway.yaml"
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "tls").mkdir()
+    authority = Authority()
+    for name in ("api", "shop"):
+        authority.issue(dns(f"{name}.example.com")).write(tmp_path / "tls", name)
+    for name in ("devices", "internal"):
+        replace(tmp_path / "tls" / f"{name}.crt", authority.pem)
+    replace(tmp_path / "tls" / "devices.crl", authority.revocations())
+    return tmp_path
 
 
-def test_the_examples_of_all_sections_are_one_gateway(tmp_path: Path) -> None:
-    file = with_its_files(tmp_path)
+def test_the_examples_of_all_sections_are_one_gateway(named: Path) -> None:
     text = "\n".join(example_of(section) for section in SECTIONS)
-    assert len(load(file, {}, KINDS, text).config.routes) == 5
+    assert len(load(named / "gateway.yaml", {}, KINDS, text).config.routes) == 5
     assert refusals(text) == []
 
 
-def test_the_policies_of_the_page_can_be_used(tmp_path: Path) -> None:
-    file = with_its_files(tmp_path)
+def test_the_policies_of_the_page_can_be_used(named: Path) -> None:
     used = next(block.text for block in blocks(PAGE) if block.text.startswith("policies:"))
     text = "\n".join(example_of(section) for section in SECTIONS).replace("  policies: []\n", indented(used))
     assert "use: transform" in text
-    assert load(file, {}, KINDS, text)
+    assert load(named / "gateway.yaml", {}, KINDS, text)
     assert refusals(text) == []
 
 

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from extproc.app.project import read_project
 from extproc.bootstrap.filters import met_by
-from tests.golden.conftest import VARIABLES, bootstrap_of
+from tests.golden.conftest import bootstrap_of, plan_of
 
 HTTP: Final = "envoy.filters.http."
 Acts = Callable[[dict[str, Any], dict[str, Any]], bool]
@@ -25,7 +24,7 @@ ACTING: Final[dict[str, Acts]] = {
 
 
 def test_a_filter_is_said_to_act_exactly_where_it_does(case: Path) -> None:
-    plan = read_project(case, VARIABLES).plan
+    plan = plan_of(case)
     listener = bootstrap_of(case)["static_resources"]["listeners"][0]
     manager = listener["filter_chains"][0]["filters"][-1]["typed_config"]
     configured = {route["name"]: route for host in manager["route_config"]["virtual_hosts"] for route in host["routes"]}

@@ -7,8 +7,22 @@ from pathlib import Path
 import yaml
 
 from extproc.app.envoy import find_envoy, validate
+from extproc.app.rendering import write_files, write_whole
 from extproc.bootstrap.version import OLDEST, spelled
-from tests.golden.conftest import FOLDERS, OUTPUT, REWRITE, ROOT, bootstrap_of, cases, expected_file, rendered
+from tests.golden.conftest import (
+    FOLDERS,
+    OUTPUT,
+    REWRITE,
+    ROOT,
+    SECRETS,
+    bootstrap_of,
+    cases,
+    expected_file,
+    name_of,
+    plan_of,
+    rendered,
+    secrets,
+)
 
 
 def test_a_gateway_file_renders_to_exactly_the_expected_bootstrap(case: Path) -> None:
@@ -19,8 +33,16 @@ def test_a_gateway_file_renders_to_exactly_the_expected_bootstrap(case: Path) ->
     assert text == expected.read_text(encoding="utf-8")
 
 
-async def test_the_real_envoy_accepts_the_bootstrap(case: Path) -> None:
-    assert await validate(find_envoy(), expected_file(case)) is None
+def test_the_files_beside_a_bootstrap_are_exactly_the_expected_ones(case: Path) -> None:
+    expected, text = case.with_name(name_of(case) + SECRETS), secrets(case)
+    if REWRITE and text:
+        expected.write_text(text, encoding="utf-8")
+    assert text == (expected.read_text(encoding="utf-8") if expected.is_file() else "")
+
+
+async def test_the_real_envoy_accepts_the_bootstrap(case: Path, tmp_path: Path) -> None:
+    """What is rendered now, and not what is stored: written as `extproc render --into` does."""
+    assert await validate(find_envoy(), write_files(plan_of(case), tmp_path, write_whole)) is None
 
 
 def test_the_oldest_envoy_is_the_same_wherever_it_is_named(case: Path) -> None:
@@ -35,8 +57,9 @@ def test_what_is_written_reads_back_as_what_was_meant(case: Path) -> None:
 
 
 def test_no_expected_bootstrap_is_left_over_from_a_case_that_is_gone() -> None:
-    written = {file for folder in FOLDERS for file in folder.glob(f"*{OUTPUT}")}
+    written = {file for folder in FOLDERS for end in (OUTPUT, SECRETS) for file in folder.glob(f"*{end}")}
     stale = written - {expected_file(case) for case in cases()}
+    stale -= {case.with_name(name_of(case) + SECRETS) for case in cases() if secrets(case)}
     if REWRITE:
         for file in stale:
             file.unlink()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from extproc.plan.describe import describe
 from extproc.plan.description import FilterDescription, RouteDescription, TargetDescription, VersionDescription
 from extproc.plan.model import RoutePlan
+from tests.certificates import write_folder
 from tests.plan.gateways import BODY, HEAD, HEADERS, plan_of
 
+PAIR = "certificate: tls/server.crt, key: tls/server.key"
 ADDRESS = "{per: address, rate: 5/s, burst: 9}"
 
 
@@ -139,3 +143,22 @@ def test_whoever_knows_the_filters_tells_them() -> None:
 
     said = describe(plan_of("upstream: users, authenticate: none"), filters)
     assert said.routes[0].filters == (FilterDescription("route-0", "because"),)
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("", (False, "none")),
+        (f", tls: {{{PAIR}}}", (True, "none")),
+        (f", tls: {{{PAIR}, client_ca: tls/ca.crt}}", (True, "asked")),
+        (f", tls: {{{PAIR}, client_ca: tls/ca.crt, require_client_certificate: true}}", (True, "required")),
+    ],
+)
+def test_a_listener_says_whether_it_speaks_tls_and_asks_for_certificates(
+    keys: str, expected: tuple[bool, str], tmp_path: Path
+) -> None:
+    write_folder(tmp_path / "tls")
+    head = HEAD.replace('"0.0.0.0:8080"}', f'"0.0.0.0:8080"{keys}}}')
+    plan = plan_of("upstream: users, authenticate: none", head=head, file=tmp_path / "gateway.yaml")
+    (listener,) = describe(plan).listeners
+    assert (listener.tls, listener.client_certificates) == expected

@@ -11,7 +11,18 @@ from typing import Final
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.policies.tokens import CLAIMS, EC, RSA, STRANGER, answer_to, outcome, segment, signed, token
+from tests.policies.tokens import (
+    CLAIMS,
+    EC,
+    RSA,
+    STRANGER,
+    answer_to,
+    outcome,
+    segment,
+    signed,
+    signed_as_spelled,
+    token,
+)
 
 GOOD: Final = {"alg": "ES256", "kid": "ES256"}
 PEM: Final = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -33,9 +44,17 @@ def tampered(spelled: str) -> str:
 
 
 def respelled(spelled: str) -> str:
-    """The last letter of 64 bytes carries two bits; with its other four a lax reader finds the same bytes."""
+    """The last letter carries two or four bits; with its spare ones set, a lax reader finds the same bytes."""
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     return spelled[:-1] + letters[letters.index(spelled[-1]) + 1]
+
+
+def signed_with_spare_bits(part: int) -> str:
+    """One that its issuer itself has spelled so, in the header (0) or the payload (1)."""
+    claims = json.dumps(CLAIMS).encode()
+    parts = [segment(GOOD), segment(claims + b" " * ((2 - len(claims)) % 3))]
+    parts[part] = respelled(parts[part])
+    return signed_as_spelled(".".join(parts))
 
 
 SIGNATURE: Final = {
@@ -110,6 +129,9 @@ SPELLINGS: Final = {
     "an empty header": "." + token().partition(".")[2],
     "an empty payload": signed(GOOD, b""),
     "60 KB": segment(GOOD) + "." + "A" * 60_000 + ".AA",
+    "60 KB of good claims": token(note="x" * 60_000),
+    "spare bits of the header": signed_with_spare_bits(0),
+    "spare bits of the payload": signed_with_spare_bits(1),
     "a header of one letter": "A" + "." + token().partition(".")[2],
 }
 
@@ -192,7 +214,9 @@ async def test_two_authorization_fields_are_refused_in_either_order(bad: str) ->
 @pytest.mark.parametrize("size", [60_000, 1_000_000])
 async def test_a_token_of_any_size_costs_next_to_nothing(size: int) -> None:
     deep = b"[" * (size // 2) + b"]" * (size // 2)
-    spelled = signed(GOOD, deep, key=EC)
+    flat = json.dumps({**CLAIMS, "note": "x" * size}).encode()
+    tokens = [signed(GOOD, payload, key=EC) for payload in (deep, flat)]
     started = time.process_time()
-    assert await outcome(spelled) == "malformed_token"
+    for spelled in tokens:
+        assert await outcome(spelled) == "malformed_token"
     assert time.process_time() - started < 0.2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,12 +12,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from pydantic import ValidationError
 
+from extproc.config.logins import APART
 from extproc.core.authentication import Authentication
 from extproc.core.decision import Continue, LocalReply
 from extproc.core.errors import ProviderUnavailable
 from extproc.core.headers import Headers
 from extproc.core.message import Consumer, Request
-from extproc.core.policy import Context
+from extproc.core.policy import Context, Inviting
 from extproc.core.ports import Answer
 from extproc.policies.login import LoginKind
 from extproc.policies.login.settings import LoginSettings
@@ -31,18 +33,19 @@ WRITTEN: Final[Mapping[str, object]] = {
     "url": "https://shop.example.com", "session_secret": SECRET,
 }  # fmt: skip
 DISCOVERED: Final = {"issuer": ISSUER, "authorization_endpoint": AUTHORIZE, "token_endpoint": TOKEN}
+SESSION: Final = "__Host-extproc-session"
 CONTEXT: Final = Context("account")
 PAGE: Final = ("accept", "text/html,application/xhtml+xml;q=0.9")
 
 
 @dataclass(slots=True)
 class Browser:
-    """Follows redirects and keeps one cookie, as far as a test lets it."""
+    """Follows redirects and keeps cookies in their order, as far as a test lets it."""
 
     settings: dict[str, object] = field(default_factory=dict)
     fetch: FakeFetch = field(default_factory=FakeFetch)
     clock: FakeClock = field(default_factory=FakeClock)
-    cookie: str = ""
+    cookies: dict[str, str] = field(default_factory=dict)
     gate: Authentication = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,7 +56,8 @@ class Browser:
 
     async def asks(self, target: str, *fields: tuple[str, str], method: str = "GET") -> Continue | LocalReply:
         path, _, query = target.partition("?")
-        cookies = [("cookie", self.cookie)] if self.cookie else []
+        kept = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        cookies = [("cookie", kept)] if kept else []
         request = Request(method, path, query=query, headers=Headers.of([PAGE, *cookies, *fields]))
         return await self.gate.on_request(request, CONTEXT)
 
@@ -66,8 +70,14 @@ class Browser:
     def moved(self, answer: object, reason: str) -> str:
         assert isinstance(answer, LocalReply), answer
         assert (answer.status, answer.reason) == (302, reason)
-        self.cookie = dict(answer.headers)["set-cookie"].partition(";")[0]
+        for value in [value for name, value in answer.headers if name == "set-cookie"]:
+            (name, _, kept), gone = value.partition(";")[0].partition("="), "; Max-Age=0;" in value
+            self.cookies.pop(name, "") if gone else self.cookies.update({name: kept})
         return dict(answer.headers)["location"]
+
+    @property
+    def session(self) -> str:
+        return self.cookies[SESSION]
 
     def confirmed(self, asked: str, /, **claims: object) -> None:
         """The provider knows the code."""
@@ -120,13 +130,14 @@ async def test_the_cookie_is_for_this_host_by_https_and_no_script() -> None:
     answer = await Browser().asks("/account")
     assert isinstance(answer, LocalReply)
     cookie = dict(answer.headers)["set-cookie"]
-    assert cookie.startswith("__Host-extproc-session=")
+    assert cookie.startswith(f"{SESSION}~")
     assert cookie.endswith("; Path=/; Max-Age=600; HttpOnly; SameSite=Lax; Secure")
     assert dict(answer.headers)["cache-control"] == "no-store"
 
 
 STATES: dict[str, str] = {
     "another state": "code=c0de&state=other",
+    "a state that begins alike": "code=c0de&state={alike}",
     "no state": "code=c0de",
     "an empty state": "code=c0de&state=",
     "two states": "code=c0de&state={state}&state=other",
@@ -145,7 +156,8 @@ async def test_a_way_back_that_is_not_the_one_asked_for_is_refused_and_no_code_i
     browser = Browser()
     asked = await browser.is_sent("/account")
     browser.confirmed(asked["nonce"])
-    answer = await browser.asks("/oauth2/callback?" + STATES[case].format(state=asked["state"]))
+    state = asked["state"]
+    answer = await browser.asks("/oauth2/callback?" + STATES[case].format(state=state, alike=state[:-1] + "?"))
     assert refused(answer) == "login_failed"
     assert [call.url for call in browser.fetch.calls if call.url == TOKEN] == []
 
@@ -158,24 +170,67 @@ async def test_the_issuer_may_name_itself_on_the_way_back() -> None:
     browser.moved(answer, "logged_in")
 
 
+@pytest.mark.parametrize(("names_itself", "reason"), [(True, "login_failed"), (False, "")])
+async def test_a_provider_that_always_names_itself_must(names_itself: bool, reason: str) -> None:
+    browser = Browser()
+    says = {**DISCOVERED, "authorization_response_iss_parameter_supported": names_itself}
+    browser.fetch.answers[f"{ISSUER}/.well-known/openid-configuration"] = told(says)
+    asked = await browser.is_sent("/account")
+    browser.confirmed(asked["nonce"])
+    answer = await browser.asks(f"/oauth2/callback?code=c&state={asked['state']}")
+    assert (refused(answer) if reason else browser.moved(answer, "logged_in")) == (reason or "/account")
+
+
 async def test_a_login_without_its_cookie_is_refused() -> None:
     browser = Browser()
     asked = await browser.is_sent("/account")
     browser.confirmed(asked["nonce"])
-    browser.cookie = ""
+    browser.cookies.clear()
     assert refused(await browser.asks(f"/oauth2/callback?code=c0de&state={asked['state']}")) == "login_failed"
 
 
 async def test_a_way_back_cannot_be_used_twice_even_with_a_copy_of_the_cookie() -> None:
     browser = Browser()
     asked = await browser.is_sent("/account")
-    begun = browser.cookie
+    begun = dict(browser.cookies)
     browser.confirmed(asked["nonce"])
     back = f"/oauth2/callback?code=c0de&state={asked['state']}"
     browser.moved(await browser.asks(back), "logged_in")
     assert refused(await browser.asks(back)) == "login_failed"
-    browser.cookie = begun
+    browser.cookies |= begun
     assert refused(await browser.asks(back)) == "login_failed"
+
+
+async def test_two_tabs_that_sign_in_at_once_both_arrive() -> None:
+    browser = Browser()
+    tabs = {page: await browser.is_sent(page) for page in ("/one", "/two")}
+    for page, asked in tabs.items():
+        browser.confirmed(asked["nonce"])
+        assert browser.moved(await browser.asks(f"/oauth2/callback?code=c&state={asked['state']}"), "logged_in") == page
+    assert browser.cookies.keys() == {SESSION}
+
+
+async def test_logins_that_nobody_finishes_leave_six_cookies_at_most_and_the_newest_stay() -> None:
+    browser = Browser()
+    for _ in range(7):
+        await browser.is_sent("/account")
+    first = next(iter(browser.cookies))
+    asked = await browser.is_sent("/account")
+    assert len(browser.cookies) == 6
+    assert first not in browser.cookies
+    browser.confirmed(asked["nonce"])
+    browser.moved(await browser.asks(f"/oauth2/callback?code=c&state={asked['state']}"), "logged_in")
+
+
+async def test_a_login_that_was_begun_is_no_credential() -> None:
+    browser = Browser()
+    await browser.is_sent("/account")
+    gate = Authentication((*browser.gate.methods, Method("partners", "x-api-key", Consumer("acme"))))
+    begun = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    answer = await gate.on_request(
+        Request("GET", "/", headers=Headers.of({"cookie": begun, "x-api-key": "k"})), CONTEXT
+    )
+    assert isinstance(answer, Continue)
 
 
 async def test_a_login_must_be_finished_in_ten_minutes() -> None:
@@ -267,6 +322,16 @@ async def test_written_endpoints_are_not_looked_up_and_found_ones_once() -> None
     assert len(looking.fetch.calls) == 1
 
 
+async def test_browsers_that_come_at_once_cause_one_lookup() -> None:
+    fetch = FakeFetch()
+    provider = Browser(fetch=fetch).gate.methods[0]
+    page = Request("GET", "/", headers=Headers.of([PAGE]))
+    assert isinstance(provider, Inviting)
+    answers = await asyncio.gather(*(provider.invite(page) for _ in range(20)))
+    assert all(answer is not None and answer.status == 302 for answer in answers)
+    assert len(fetch.calls) == 1
+
+
 PAGES: dict[str, str] = {
     "/account?tab=1": "/account?tab=1",
     "//evil.example": "/",
@@ -274,6 +339,8 @@ PAGES: dict[str, str] = {
     "\\/evil.example": "/",
     "https://evil.example/": "/",
     "/account?to=https://evil.example": "/account?to=https://evil.example",
+    "/\t/evil.example": "/",
+    "/account?tab=\xe4": "/",
     "/" + "a" * 2000: "/",
 }
 
@@ -312,30 +379,32 @@ async def test_logging_out_takes_the_cookie_away() -> None:
     browser = Browser()
     browser.moved(await browser.signs_in(), "logged_in")
     assert browser.moved(await browser.asks("/oauth2/logout"), "logged_out") == "/"
-    assert browser.cookie == "__Host-extproc-session="
+    assert browser.cookies == {}
     assert await browser.is_sent("/account")
 
 
 async def test_a_cookie_that_we_did_not_seal_for_a_session_is_none() -> None:
     browser = Browser()
     browser.moved(await browser.signs_in(), "logged_in")
-    good = browser.cookie
-    name, _, value = good.partition("=")
-    other = Browser({"session_secret": SECRET + "?"})
-    other.cookie = good
+    good = browser.session
+    other = Browser({"session_secret": SECRET + "?"}, cookies=dict(browser.cookies))
     assert await other.is_sent("/account")
-    browser.cookie = ""
-    await browser.is_sent("/account")  # a login under way, in place of a session
-    under_way = browser.cookie
-    for cookie in (
-        f"{name}={value[:20]}{'A' if value[20] != 'A' else 'B'}{value[21:]}",
-        f"{name}=",
-        f"{name}={value};{name}={value}",
-        under_way,
-        f"{name}=\xe4",
-    ):
-        browser.cookie = cookie
-        assert await browser.is_sent("/account"), cookie
+    browser.cookies.clear()
+    await browser.is_sent("/account")
+    (under_way,) = browser.cookies.values()
+    changed = f"{good[:20]}{'A' if good[20] != 'A' else 'B'}{good[21:]}"
+    for value in (changed, "", f"{good}; {SESSION}={good}", under_way, "\xe4", good[:-4], "A" * 5_000):
+        browser.cookies = {SESSION: value}
+        assert await browser.is_sent("/account"), value
+
+
+@pytest.mark.parametrize("other", [{"issuer": "https://other.example"}, {"client_id": "x"}, {"consumer": "email"}])
+async def test_a_session_that_another_provider_vouched_for_is_none(other: dict[str, object]) -> None:
+    browser = Browser()
+    browser.moved(await browser.signs_in(), "logged_in")
+    elsewhere = Browser({**other, "authorization_endpoint": AUTHORIZE, "token_endpoint": TOKEN})
+    elsewhere.cookies = dict(browser.cookies)
+    assert await elsewhere.is_sent("/account")
 
 
 async def test_the_session_never_reaches_the_upstream_and_the_other_cookies_do() -> None:
@@ -344,7 +413,7 @@ async def test_the_session_never_reaches_the_upstream_and_the_other_cookies_do()
     answer = await browser.asks("/account")
     assert isinstance(answer, Continue)
     assert answer.request.remove == ("cookie",)
-    browser.cookie = f"a=1; {browser.cookie}; b=2=3"
+    browser.cookies = {"a": "1", **browser.cookies, f"{SESSION}~abandoned": "x", "b": "2=3"}
     answer = await browser.asks("/account")
     assert isinstance(answer, Continue)
     assert answer.request.set == (("cookie", "a=1; b=2=3"),)
@@ -355,7 +424,7 @@ async def test_a_session_beside_another_credential_is_one_too_many() -> None:
     browser.moved(await browser.signs_in(), "logged_in")
     keys = Method("partners", "x-api-key", Consumer("acme"))
     gate = Authentication((*browser.gate.methods, keys))
-    both = Request("GET", "/", headers=Headers.of({"cookie": browser.cookie, "x-api-key": "k"}))
+    both = Request("GET", "/", headers=Headers.of({"cookie": f"{SESSION}={browser.session}", "x-api-key": "k"}))
     assert refused(await gate.on_request(both, CONTEXT)) == "several_credentials"
 
 
@@ -384,6 +453,11 @@ async def test_a_session_that_no_cookie_can_hold_is_no_decision() -> None:
 def test_settings_that_could_not_work_or_would_weaken_it_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         LoginSettings.model_validate({**WRITTEN, **wrong})
+
+
+def test_the_file_is_checked_for_the_defaults_that_a_login_has() -> None:
+    defaults = {name: LoginSettings.model_fields[name].default for name in APART}
+    assert {name: default for name, (default, _) in APART.items()} == defaults
 
 
 def test_secrets_are_not_shown() -> None:

@@ -98,6 +98,21 @@ def test_an_older_envoy_fills_value_instead_of_raw_value() -> None:
     assert decode(call).headers == decode(check_with(raw([("x-any", "caf\u00e9".encode())]))).headers
 
 
+@pytest.mark.parametrize(
+    ("shown", "seen"),
+    [
+        ("", ""),
+        ("-----BEGIN%20CERTIFICATE-----%0AMII%2Bx%2Fy%3D%0A", "-----BEGIN CERTIFICATE-----\nMII+x/y=\n"),
+        ("%FF%", "\ufffd%"),
+    ],
+)
+def test_the_clients_certificate_comes_url_encoded(shown: str, seen: str) -> None:
+    call = check_request()
+    call.attributes.source.certificate = shown
+    call.attributes.source.principal = "spiffe://x/y"
+    assert decode(call).certificate == seen
+
+
 def check_with(fields: HeaderMap) -> CheckRequest:
     http = AttributeContext.HttpRequest(header_map=fields)
     return CheckRequest(attributes=AttributeContext(request=AttributeContext.Request(http=http)))

@@ -17,6 +17,7 @@ from extproc.core.message import Consumer, Request
 from extproc.core.policy import Policy
 from extproc.core.record import Result
 from extproc.wire.auth_pb2 import CheckResponse
+from extproc.wire.base_pb2 import HeaderValueOption
 from tests.services.conftest import Serve
 from tests.services.fakes import REFUSED, Answers, Raises, Waits
 from tests.services.harness import Rig, chain, check_request, gateway
@@ -96,6 +97,17 @@ async def test_a_redirect_is_a_reply_like_another(serve: Serve) -> None:
     answer = await rig.check(check_request())
     assert answer.status.code != 0
     assert answer.denied_response.status.code == 302
+
+
+async def test_a_reply_sets_each_of_its_cookies_and_overwrites_what_else_is_there(serve: Serve) -> None:
+    cookies = (("set-cookie", "a=1"), ("x-more", "1"), ("set-cookie", "b=2"))
+    rig = await serve(gateway(chain(Answers(LocalReply(302, "moved", cookies)))))
+    answer = await rig.check(check_request())
+    sent = [(option.header.key, option.header.value, option.append_action) for option in answer.denied_response.headers]
+    actions = HeaderValueOption.HeaderAppendAction
+    overwrite, append = actions.OVERWRITE_IF_EXISTS_OR_ADD, actions.APPEND_IF_EXISTS_OR_ADD
+    assert sent == [("set-cookie", "a=1", overwrite), ("x-more", "1", overwrite), ("set-cookie", "b=2", append)]
+    assert [option.HasField("append") for option in answer.denied_response.headers] == [True, True, False]
 
 
 @pytest.mark.parametrize(

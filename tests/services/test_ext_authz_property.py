@@ -9,15 +9,27 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from extproc.core.decision import CONTINUE, Continue, Decision
+from extproc.core.message import Request
 from extproc.core.names import REVISION, ROUTE
+from extproc.core.policy import Context, Policy
 from extproc.services.ext_authz import decode
 from extproc.wire.auth_pb2 import AttributeContext, CheckRequest, CheckResponse
 from extproc.wire.base_pb2 import Address, HeaderMap, HeaderValue, SocketAddress
 from tests.services.fakes import AdmitsOne
 from tests.services.harness import Rig, chain, gateway
 
-KEYS = ["x-pass", "X-Pass", ":path", "x-request-id", "x-consumer-id", "x-extproc-cluster", ""]
+KEYS = ["x-pass", "X-Pass", "x-odd", ":path", "x-request-id", "x-consumer-id", "x-extproc-cluster", ""]
 VALUES = [b"open sesame", b"open sesame ", b"open", b"", b"\xff\x00\r\n", b"open sesame,open sesame"]
+
+
+class SaysWhatCannotBeSent(Policy):
+    """Allows what it is asked about, and in some cases with a text that no message can carry."""
+
+    async def on_request(self, request: Request, context: Context) -> Decision:
+        return Continue(facts={"version": "\ud800"}) if "x-odd" in request.headers else CONTINUE
+
+
 keys = st.sampled_from(KEYS) | st.text(max_size=12)
 values = st.sampled_from(VALUES) | st.binary(max_size=24)
 texts = st.text(max_size=16)
@@ -51,15 +63,20 @@ def _damaged(call: CheckRequest, noise: bytes, at: int) -> CheckRequest:
 
 calls = st.builds(_call, requests, stamps, texts)
 NEARLY = HeaderMap(headers=[HeaderValue(key="x-pass", raw_value=b"open sesame")])
+ODD = HeaderMap(headers=[*NEARLY.headers, HeaderValue(key="x-odd", raw_value=b"1")])
 GOOD = AttributeContext.HttpRequest(method="GET", path="/", header_map=NEARLY)
-nearly = st.builds(_call, requests | st.just(GOOD), stamps | st.just({ROUTE: "orders", REVISION: "r1"}), texts)
+BUT_ODD = AttributeContext.HttpRequest(method="GET", path="/", header_map=ODD)
+nearly = st.builds(
+    _call, requests | st.just(GOOD) | st.just(BUT_ODD), stamps | st.just({ROUTE: "orders", REVISION: "r1"}), texts
+)
 damaged = st.builds(_damaged, calls | nearly, st.binary(max_size=6), st.integers(0, 60))
 
 
 def _may_pass(call: CheckRequest) -> bool:
     extensions = call.attributes.context_extensions
     stamped = extensions.get(ROUTE, "") == "orders" and extensions.get(REVISION, "") == "r1"
-    return stamped and decode(call).headers.all("x-pass") == ("open sesame",)
+    headers = decode(call).headers
+    return stamped and headers.all("x-pass") == ("open sesame",) and "x-odd" not in headers
 
 
 def _is_explicit(answer: CheckResponse) -> bool:
@@ -71,7 +88,7 @@ def _is_explicit(answer: CheckResponse) -> bool:
 
 def test_only_what_the_policy_admits_is_allowed(tmp_path: Path) -> None:
     with asyncio.Runner() as runner:
-        plan = gateway(chain(AdmitsOne()))
+        plan = gateway(chain(AdmitsOne(), SaysWhatCannotBeSent()))
         rig = runner.run(Rig(lambda: plan, tmp_path / "worker.sock").start())
         admitted = []
 

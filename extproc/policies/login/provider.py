@@ -15,6 +15,7 @@ from extproc import (
     Call,
     Clock,
     Fetch,
+    Flights,
     InvalidToken,
     KeySet,
     ProviderUnavailable,
@@ -36,6 +37,8 @@ REACHABLE: Final[TypeAdapter[str]] = TypeAdapter(Url)
 class Endpoints:
     authorization: str
     token: str
+    names_itself: bool = False
+    """Whether every way back says whom it comes from (RFC 9207 §3)."""
 
 
 @dataclass(slots=True)
@@ -47,6 +50,7 @@ class Provider:
     keys: KeySet
     clock: Clock
     _found: tuple[int, Endpoints] | None = field(default=None, init=False)
+    _lookups: Flights[Endpoints] = field(default_factory=lambda: Flights(1, "lookups", ProviderUnavailable), init=False)
 
     async def authorization_url(self, state: str, nonce: str, challenge: str) -> str:
         """Raises ProviderUnavailable."""
@@ -57,6 +61,12 @@ class Provider:
             "code_challenge": challenge, "code_challenge_method": "S256",
         }  # fmt: skip
         return f"{where}{'&' if '?' in where else '?'}{urlencode(asked)}"
+
+    async def sent(self, issuer: str | None) -> bool:
+        """Whether a way back that says so, or nothing, comes from this provider (RFC 9207 §2.4)."""
+        if issuer is None:
+            return not (await self._endpoints()).names_itself
+        return issuer == self.settings.issuer
 
     async def claims_for(self, code: str, verifier: str, nonce: str) -> Mapping[str, Any]:
         """Who the code stands for (OpenID Connect Core §3.1.3).
@@ -104,10 +114,14 @@ class Provider:
         written = self.settings
         if written.authorization_endpoint and written.token_endpoint:
             return Endpoints(written.authorization_endpoint, written.token_endpoint)
-        now = self.clock.monotonic()
-        if self._found is None or now - self._found[0] > KEPT:
-            answer = await self.fetch.send(Call(written.issuer.rstrip("/") + DISCOVERY, max_bytes=LARGEST))
-            self._found = (now, _discovered(answer, written.issuer))
+        if self._found is not None and self.clock.monotonic() - self._found[0] <= KEPT:
+            return self._found[1]
+        return await self._lookups.join(DISCOVERY.encode(), self._looked_up)
+
+    async def _looked_up(self) -> Endpoints:
+        issuer = self.settings.issuer
+        answer = await self.fetch.send(Call(issuer.rstrip("/") + DISCOVERY, max_bytes=LARGEST))
+        self._found = (self.clock.monotonic(), _discovered(answer, issuer))
         return self._found[1]
 
 
@@ -124,6 +138,7 @@ def _discovered(answer: Answer, issuer: str) -> Endpoints:
         return Endpoints(
             REACHABLE.validate_python(document.get("authorization_endpoint")),
             REACHABLE.validate_python(document.get("token_endpoint")),
+            document.get("authorization_response_iss_parameter_supported") is True,
         )
     except ValidationError:
         raise ProviderUnavailable("the provider's configuration names no endpoints that may be used") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidTag
@@ -20,10 +20,11 @@ LONGEST: Final = 3_800  # RFC 6265 §6.1: browsers keep 4096 bytes of a cookie, 
 
 
 class Sealer:
-    """`purpose` keeps what was sealed for one thing from being opened as another."""
+    """`vouching` is on whose word it is sealed, and `purpose` what for: it opens for nobody and nothing else."""
 
-    def __init__(self, secret: str, name: str) -> None:
-        derived = HKDF(SHA256(), 32, salt=None, info=b"extproc login " + name.encode()).derive(secret.encode())
+    def __init__(self, secret: str, vouching: Sequence[str]) -> None:
+        info = b"extproc login " + json.dumps(list(vouching)).encode()
+        derived = HKDF(SHA256(), 32, salt=None, info=info).derive(secret.encode())
         self._cipher = AESGCM(derived)
 
     def sealed(self, purpose: str, content: Mapping[str, Any], until: float) -> str:
