@@ -9,7 +9,7 @@ from typing import Final
 
 from extproc.core.ports import WindowCounters
 from extproc.core.windows import Addition, Unit
-from extproc.stores.redis_connection import RedisConnection
+from extproc.stores.redis_connection import PATIENT, RedisConnection
 from extproc.stores.window_memory import MemoryWindows
 from extproc.stores.window_redis import RedisWindows
 from extproc.testing import FakeClock
@@ -27,7 +27,7 @@ async def _memory(folder: Path) -> AsyncIterator[WindowCounters]:
 @asynccontextmanager
 async def _redis(folder: Path) -> AsyncIterator[WindowCounters]:
     with RedisServer(folder) as server:
-        store = RedisWindows(RedisConnection(server.url, "limits", FakeEvents()))
+        store = RedisWindows(RedisConnection(server.url, "limits", FakeEvents(), PATIENT))
         yield store
         await store.close()
 
