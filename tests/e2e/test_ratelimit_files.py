@@ -15,8 +15,9 @@ import pytest
 from extproc.app.envoy import find_envoy
 from tests.app.rate_limits import RateLimits
 from tests.e2e.clients import Client, Reply
-from tests.e2e.harness import eventually, fetch, free_ports
+from tests.e2e.harness import eventually, fetch
 from tests.e2e.upstreams import Upstream, started
+from tests.free_ports import free_ports
 
 pytestmark = pytest.mark.e2e
 
