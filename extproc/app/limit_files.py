@@ -59,5 +59,7 @@ class LimitFiles:
             loaded = await asyncio.to_thread(self.load)
         except RefusedLimits as error:
             self._tell_refused(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, those in force are better than none
+            self._tell_refused(RefusedLimits(str(self._folder), f"cannot be read: {type(error).__name__}"))
         else:
             self._tell_loaded(loaded)

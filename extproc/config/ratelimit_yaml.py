@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final, NoReturn
 
 import yaml
@@ -20,6 +21,8 @@ from extproc.core.errors import RefusedLimits
 MAX_VALUES: Final = 1_000_000  # aliases of aliases grow without bound; no file of limits has this many values
 MAX_DEPTH: Final = 100
 INT64: Final = 2**63
+UINT64: Final = 2**64
+LONGEST_INTEGER: Final = 68  # characters of one in 64 bits, in binary and with its sign
 INTEGER: Final = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))")
 FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 ODD_FLOATS: Final = {
@@ -33,6 +36,7 @@ TRUE: Final = frozenset({"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", 
 FALSE: Final = frozenset({"n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"})
 NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
 TAGS: Final = {bool: "!!bool", int: "!!int", float: "!!float", str: "!!str"}
+SMALLEST, LARGEST = -4, 6  # exponents between which a float is written without one
 LONGEST_SHOWN: Final = 10  # characters of a scalar in a message
 Scalar = str | int | float | bool | None
 Pair = tuple["Value", "Value"]
@@ -76,8 +80,7 @@ class Value:
         if self.scalar is None:
             return "<nil>"
         if isinstance(self.scalar, float):
-            short = f"{self.scalar:g}"
-            return short if float(short) == self.scalar else repr(self.scalar)
+            return _shown(self.scalar)
         return str(self.scalar).lower() if isinstance(self.scalar, bool) else str(self.scalar)
 
     @property
@@ -91,6 +94,15 @@ class Value:
         if self.scalar is None:
             return "interface {}(nil)"
         return json.dumps(self.scalar) if isinstance(self.scalar, str) else str(self)
+
+
+def _shown(number: float) -> str:
+    """Its shortest spelling, with an exponent from a million on."""
+    exact = Decimal(repr(number)).normalize()
+    if not exact.is_finite() or SMALLEST <= exact.adjusted() < LARGEST:
+        return f"{exact:f}"
+    first, *rest = map(str, exact.as_tuple().digits)
+    return f"{'-' * (number < 0)}{first}{'.' * bool(rest)}{''.join(rest)}e{exact.adjusted():+03d}"
 
 
 class _Loader(yaml.CBaseLoader):
@@ -186,18 +198,23 @@ def _is_plain(node: yaml.ScalarNode) -> bool:
 
 
 def resolved(text: str) -> Scalar:
-    """What a plain scalar is. A number beyond 64 bits is a float there."""
+    """What a plain scalar is. A number beyond 64 bits is a float there, or a text where it is not decimal; one that
+    needs the 64th is no number that a file may have, as a float is none."""
     if text in NULL:
         return None
     if text in TRUE or text in FALSE:
         return text in TRUE
-    plain = text.replace("_", "")
-    if (match := INTEGER.fullmatch(plain)) is not None:
-        sign, hexadecimal, binary, octal, decimal = match.groups()
-        bases = ((hexadecimal, 16), (binary, 2), (octal, 8), (decimal, 10))
-        number = next(int(digits, base) for digits, base in bases if digits is not None)
-        number = -number if sign == "-" else number
-        return number if -INT64 <= number < INT64 else float(number)
     if text in ODD_FLOATS:
         return ODD_FLOATS[text]
+    plain = text.replace("_", "")
+    match = INTEGER.fullmatch(plain) if len(plain) <= LONGEST_INTEGER else None
+    number = _integer(match) if match is not None else None
+    if number is not None and -INT64 <= number < UINT64:
+        return number if number < INT64 else float(number)
     return float(plain) if FLOAT.fullmatch(plain) else text
+
+
+def _integer(match: re.Match[str]) -> int:
+    sign, *digits = match.groups()
+    number = next(int(found, base) for found, base in zip(digits, (16, 2, 8, 10), strict=True) if found is not None)
+    return -number if sign == "-" else number

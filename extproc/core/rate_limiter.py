@@ -14,6 +14,7 @@ from extproc.core.tally import NEAR, tally
 from extproc.core.windows import Addition, Counted, Unit
 
 EVERYTHING: Final = 2**32 - 1  # what remains of no limit at all: the largest number that the answer can say
+MOST_DESCRIPTORS: Final = 1_000  # in a call: Envoy makes one for each limit of a route, and others wait meanwhile
 Domains = Mapping[str, Node]
 
 
@@ -93,6 +94,8 @@ class RateLimiter:
             raise InvalidCall("rate limit domain must not be empty")
         if not call.descriptors:
             raise InvalidCall("rate limit descriptor list must not be empty")
+        if len(call.descriptors) > MOST_DESCRIPTORS:
+            raise InvalidCall(f"rate limit descriptor list must not be longer than {MOST_DESCRIPTORS}")
         domains = self._domains()
         if domains is None:
             raise InvalidCall("no rate limit configuration loaded")

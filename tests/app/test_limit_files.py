@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from extproc.app import limit_files
 from extproc.app.limit_files import LimitFiles
 from extproc.config.ratelimit_folder import LoadedLimits
 from extproc.core.errors import RefusedLimits
@@ -100,6 +101,22 @@ async def test_a_folder_that_is_gone_takes_nothing_with_it(tmp_path: Path) -> No
     (tmp_path / "away").rename(folder)
     await watched.look(3)
     assert watched.heard[1:] == ["loaded one"]
+
+
+async def test_a_failure_that_nobody_foresaw_takes_nothing_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(folder: Path, *, merge: bool) -> LoadedLimits:
+        raise MemoryError
+
+    file = write(tmp_path, "a.yaml", "one")
+    watched = Watched(tmp_path)
+    watched.files.load()
+    file.write_text("domain: another\n")
+    monkeypatch.setattr(limit_files, "load_limits", fails)
+    await watched.look()
+    assert watched.domains == ["one"]
+    assert watched.heard == [f"{tmp_path}: cannot be read: MemoryError"]
 
 
 async def test_the_first_load_is_the_callers_and_may_fail(tmp_path: Path) -> None:

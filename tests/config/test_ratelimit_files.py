@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from extproc.config import ratelimit_yaml
 from extproc.config.ratelimit_document import read_document
@@ -16,6 +21,50 @@ LIMIT = ONE + "rate_limit: {{unit: day, requests_per_unit: {}}}\n"
 UNMARSHALLED = "error loading config file: yaml: unmarshal errors:\n  "
 LOADING = "error loading config file: yaml: "
 UNKNOWN = "config error, unknown key"
+PIECES = (
+    *(
+        "domain: d\n",
+        "descriptors:\n",
+        "- key: a\n",
+        "  value: b*\n",
+        "  rate_limit: {unit: day}\n",
+        "  descriptors:\n",
+    ),
+    *(
+        "&a ",
+        "*a",
+        "<<: ",
+        "!!str ",
+        "!!int x",
+        "? ",
+        ": ",
+        "- ",
+        "[",
+        "]",
+        "{",
+        "}",
+        "'",
+        '"',
+        "|\n",
+        "---\n",
+        "...\n",
+    ),
+    *(
+        "\t",
+        "\0",
+        "\ufeff",
+        "#",
+        "~",
+        "1e999",
+        "0x",
+        ".nan",
+        "\n",
+        '"\\ud800"',
+        "9" * 5_000,
+        "[" * 2_000,
+        "%YAML 1.3\n",
+    ),
+)
 CANNOT = "cannot unmarshal"
 NO_TEXT = "config error, key is not of type string:"
 
@@ -78,6 +127,9 @@ def test_a_mistake_in_the_rules(text: str, said: str, line: int) -> None:
         ("0.25: d\n", f"{NO_TEXT} 0.25", 1),
         ("1e3: d\n", f"{NO_TEXT} 1000", 1),
         ("1000000.0: d\n", f"{NO_TEXT} 1e+06", 1),
+        ("-1234567.5: d\n", f"{NO_TEXT} -1.2345675e+06", 1),
+        ("1e-7: d\n", f"{NO_TEXT} 1e-07", 1),
+        ("0.0: d\n", f"{NO_TEXT} 0", 1),
         ("0x1F: d\n", f"{NO_TEXT} 31", 1),
         ("1_000: d\n", f"{NO_TEXT} 1000", 1),
         ("010: d\n", f"{NO_TEXT} 8", 1),
@@ -154,9 +206,28 @@ def test_aliases_of_aliases_do_not_grow_without_bound(monkeypatch: pytest.Monkey
     assert refused(bomb)[0] == f"{LOADING}document contains excessive aliasing"
 
 
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=40).map("".join))
+def test_whatever_is_written_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(RefusedLimits):
+        domains(text)
+
+
 def test_bytes_that_are_no_text_are_told_as_such() -> None:
     with pytest.raises(RefusedLimits, match=r"^f.yaml: error loading config file: yaml: invalid leading UTF-8 octet"):
         read_document("f.yaml", b"domain: \xff\n")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("9223372036854775807", 2**63 - 1), ("-9223372036854775808", -(2**63)), ("9223372036854775808", 2.0**63),
+        ("18446744073709551616", 2.0**64), ("9" * 5_000, math.inf), ("0x" + "f" * 5_000, "0x" + "f" * 5_000),
+        ("0x8000000000000000", 2.0**63), ("-0b" + "1" * 63, -(2**63) + 1), ("1e999", math.inf), ("-1e999", -math.inf),
+        ("0o17", 15), ("08", 8.0), ("1e3", 1e3), (".5", 0.5), ("5.", 5.0), ("+7", 7), ("0x", "0x"), ("-", "-"),
+    ],
+)  # fmt: skip
+def test_a_number_of_any_length_is_a_number_or_a_text(written: str, read: object) -> None:
+    assert ratelimit_yaml.resolved(written) == read
 
 
 def limit_of(text: str, *entries: tuple[str, str]) -> DescriptorLimit | None:

@@ -215,6 +215,7 @@ async def test_a_limit_for_a_domain_that_nobody_knows_is_none_and_is_counted(rul
         (LimitCall("", (TWO,)), "rate limit domain must not be empty"),
         (LimitCall("d", ()), "rate limit descriptor list must not be empty"),
         (LimitCall("d", (descriptor(("two", "x"), limit=(5, None)),)), "a limit override without a unit"),
+        (LimitCall("d", (TWO,) * 1_001), "rate limit descriptor list must not be longer than 1000"),
     ],
 )
 async def test_what_no_limit_can_answer_is_said_in_words(rules: Limiter, call: LimitCall, said: str) -> None:

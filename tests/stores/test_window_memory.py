@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from extproc.core.errors import StoreUnavailable
@@ -100,6 +102,19 @@ async def test_a_hot_counter_is_kept_among_any_number_of_cold_ones(clock: FakeCl
                 await store.add((one("d", str(n), unit=Unit.HOUR),))
     assert await before(store, one("d", "hot", unit=Unit.HOUR)) == (3_000,)
     assert len(store) == 1_000
+
+
+async def test_a_million_counters_take_less_than_three_hundred_megabytes(clock: FakeClock) -> None:
+    store = MemoryWindows(clock)
+    calls = [(one("shop.example", "remote_address", f"192.0.2.{n}", unit=Unit.DAY),) for n in range(20_000)]
+    tracemalloc.start()
+    try:
+        for call in calls:
+            await store.add(call)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken / len(calls) * window_memory.CAPACITY < 300_000_000
 
 
 async def test_a_counter_takes_little_memory_whatever_its_name(clock: FakeClock) -> None:
