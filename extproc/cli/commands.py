@@ -61,10 +61,31 @@ def init(
         typer.echo("\n".join([*written, NEXT.format(folder=folder)]))
 
 
+LimitFolder = Annotated[
+    Path | None,
+    typer.Option(help="A folder of envoyproxy/ratelimit's files instead of a FILE.", metavar="DIR"),
+]
+MergeDomains = Annotated[bool, typer.Option("--merge-domains", help="These files may share a domain.")]
+
+
 @app.command()
-def check(file: File, output: OutputOption = Output.TEXT) -> None:
-    """Check a gateway file: every problem at once, with its place."""
+def check(
+    file: Annotated[
+        Path | None, typer.Argument(help="The gateway.yaml; - reads standard input.", metavar="FILE")
+    ] = None,
+    ratelimit_config: LimitFolder = None,
+    merge_domains: MergeDomains = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Check a gateway file: every problem at once, with its place. Or files of envoyproxy/ratelimit."""
+    if (file is None) == (ratelimit_config is None):
+        raise typer.BadParameter("write one of FILE and --ratelimit-config DIR")
     with reported(output):
+        if file is None:
+            from extproc.cli.ratelimit import check_limits  # noqa: PLC0415
+
+            check_limits(ratelimit_config or Path(), merge=merge_domains, as_json=output is Output.JSON)
+            return
         from extproc.cli.files import checked  # noqa: PLC0415
 
         good = checked(file)
@@ -187,10 +208,7 @@ def serve(
     file: Annotated[
         Path | None, typer.Argument(help="The gateway.yaml; - reads standard input.", metavar="FILE")
     ] = None,
-    ratelimit_config: Annotated[
-        Path | None,
-        typer.Option(help="Serve a folder of envoyproxy/ratelimit's files instead of a FILE.", metavar="DIR"),
-    ] = None,
+    ratelimit_config: LimitFolder = None,
     address: Annotated[
         str, typer.Option(help="Its gRPC service; unix:PATH is one as well.", metavar="HOST:PORT")
     ] = "127.0.0.1:8081",
@@ -210,7 +228,7 @@ def serve(
     near_limit_ratio: Annotated[
         str, typer.Option(help="The share of a limit from which hits count as near it.", metavar="0..1")
     ] = "0.8",
-    merge_domains: Annotated[bool, typer.Option("--merge-domains", help="Files may share a domain.")] = False,
+    merge_domains: MergeDomains = False,
     shadow_mode: Annotated[bool, typer.Option("--shadow-mode", help="Count everything, refuse nothing.")] = False,
     quota_mode: Annotated[bool, typer.Option("--quota-mode", help="Every limit is a quota.")] = False,
     response_headers: Annotated[

@@ -37,13 +37,11 @@ def reported(output: Output = Output.TEXT) -> Iterator[None]:
         yield
     except Exception as raised:
         errors = _leaves(raised)
-        if all(isinstance(error, InvalidConfig) for error in errors):
+        if all(isinstance(error, InvalidConfig | RefusedLimits) for error in errors):
             if output is Output.JSON:
                 write_json({"ok": False, "problems": [asdict(one) for error in errors for one in _found(error)]})
                 _end(Exit.FINDINGS)
             _end(Exit.FINDINGS, *(line for error in errors for line in _problems(error)))
-        if all(isinstance(error, RefusedLimits) for error in errors):
-            _end(Exit.FINDINGS, *(line for error in errors for line in (str(error), NOTHING)))
         if all(isinstance(error, OSError) or type(error).__name__ in EXPECTED for error in errors):
             _end(Exit.RUNTIME, *(f"extproc: {_sentence(error)}" for error in errors))
         raise
@@ -56,10 +54,14 @@ def _leaves(group: BaseException) -> list[BaseException]:
 
 
 def _found(error: BaseException) -> tuple[Problem, ...]:
+    if isinstance(error, RefusedLimits):
+        return (Problem(error.file, max(error.line, 1), 1, "", error.message),)
     return error.problems if isinstance(error, InvalidConfig) else ()
 
 
 def _problems(error: BaseException) -> list[str]:
+    if isinstance(error, RefusedLimits):  # in the words that its reader may look for
+        return [str(error), f"in line {error.line}; {NOTHING}" if error.line else NOTHING]
     problems = _found(error)
     count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
     return [*map(str, problems), f"{count}, {NOTHING}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -11,8 +12,11 @@ from extproc.app.ratelimit import UNIX, RateLimitOptions, RateLimitServer
 from extproc.app.scheduling import prefer_throughput
 from extproc.app.sidecar import MEMORY
 from extproc.cli.healthcheck import parse_address
+from extproc.cli.output import write_json
 from extproc.cli.running import loop_factory
+from extproc.config.ratelimit_folder import load_limits
 from extproc.config.redis_url import check_redis_url, is_redis_url, names_password
+from extproc.core.descriptors import limits_of
 from extproc.core.headers import is_token
 from extproc.core.rate_limiter import Modes
 from extproc.plan.model import Endpoint
@@ -87,6 +91,16 @@ def _names(text: str) -> tuple[str, str, str]:
     if len(names) != len(HEADERS) or not all(is_token(name.lower()) for name in names):
         raise ValueError(f"{text!r}: write three header names with commas between them, or {DEFAULT}")
     return names[0], names[1], names[2]
+
+
+def check_limits(folder: Path, *, merge: bool, as_json: bool) -> None:
+    """Raises RefusedLimits."""
+    loaded = load_limits(folder, merge=merge)
+    limits = sum(1 for root in loaded.domains.values() for _ in limits_of(root))
+    if as_json:
+        write_json({"ok": True, "files": len(loaded.files), "domains": len(loaded.domains), "limits": limits})
+        return
+    sys.stdout.write(f"{folder}: ok ({len(loaded.files)} files, {len(loaded.domains)} domains, {limits} limits)\n")
 
 
 def serve_limits(options: RateLimitOptions) -> None:

@@ -77,6 +77,7 @@ class RefusedLimits(ExtprocError):
     def __init__(self, file: str, message: str, line: int = 0) -> None:
         super().__init__(f"{file}: {message}")
         self.file = file
+        self.message = message
         self.line = line
 
 

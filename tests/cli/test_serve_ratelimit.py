@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
@@ -52,7 +53,38 @@ def test_files_that_cannot_be_used_are_1_with_the_words_for_it(tmp_path: Path) -
     written(tmp_path, "domain: d\ndescriptors: [{key: a, rate_limit: {unit: fortnight}}]\n", "bad.yaml")
     ended = extproc("serve", *LIMITS, folder=tmp_path)
     assert (ended.code, ended.output) == (1, "")
-    assert ended.said == ["bad.yaml: invalid rate limit unit 'fortnight'", "nothing was started"]
+    assert ended.said == ["bad.yaml: invalid rate limit unit 'fortnight'", "in line 2; nothing was started"]
+
+
+def test_check_counts_what_is_good_and_tells_a_mistake(tmp_path: Path) -> None:
+    limit = "rate_limit: {unit: day, requests_per_unit: 1}"
+    written(tmp_path, f"domain: d\ndescriptors: [{{key: a, {limit}}}, {{key: b, {limit}}}]\n", "good.yaml")
+    text, json_ = (extproc("check", *LIMITS, *more, folder=tmp_path) for more in ([], ["--output", "json"]))
+    assert (text.code, text.output) == (0, ".: ok (1 files, 1 domains, 2 limits)\n")
+    assert json.loads(json_.output) == {"ok": True, "files": 1, "domains": 1, "limits": 2}
+    written(tmp_path, f"domain: d\ndescriptors: [{{key: c, {limit}}}]\n", "more.yaml")
+    text, json_ = (extproc("check", *LIMITS, *more, folder=tmp_path) for more in ([], ["--output", "json"]))
+    assert (text.code, text.output) == (1, "")
+    assert text.said[0] == "more.yaml: duplicate domain 'd' in config file"
+    assert (json_.code, json_.errors) == (1, "")
+    assert json.loads(json_.output)["problems"] == [
+        {
+            "file": "more.yaml",
+            "line": 1,
+            "column": 1,
+            "path": "",
+            "message": "duplicate domain 'd' in config file",
+            "hint": "",
+        }
+    ]
+    assert extproc("check", *LIMITS, "--merge-domains", folder=tmp_path).code == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["gateway.yaml", *LIMITS]])
+def test_check_takes_a_file_or_a_folder(arguments: list[str], tmp_path: Path) -> None:
+    ended = extproc("check", *arguments, folder=tmp_path)
+    assert ended.code == 2
+    assert "write one of FILE and --ratelimit-config DIR" in ended.errors
 
 
 def test_a_folder_that_is_not_there_is_1_and_a_sentence(tmp_path: Path) -> None:
