@@ -92,7 +92,8 @@ def check(
         if output is Output.JSON:
             write_json({"ok": True, "routes": len(good.routes), "revision": good.revision})
             return
-        typer.echo(f"{file}: ok ({len(good.routes)} routes, revision {good.revision})")
+        routes = "1 route" if len(good.routes) == 1 else f"{len(good.routes)} routes"
+        typer.echo(f"{file}: ok ({routes}, revision {good.revision})")
 
 
 @app.command()

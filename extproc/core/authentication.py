@@ -163,4 +163,8 @@ def _checked(method: Authenticator, answer: Consumer | LocalReply) -> Consumer |
         raise PolicyFailed(f"authentication {method.name!r} answered a consumer without an id")
     if len(answer.id) > LONGEST_ID or len(answer.tier or "") > LONGEST_ID:
         return refusal(UNAUTHORIZED, "unacceptable_consumer", "the caller's name or tier is too long")
-    return replace(answer, method=method.name)
+    if answer.method == method.name:
+        return answer
+    # By hand: `replace` takes twice as long, and this is made for every request.
+    name = method.name
+    return Consumer(answer.id, answer.tier, answer.scopes, answer.claims, name, answer.groups, answer.anonymous)

@@ -18,7 +18,7 @@ from extproc.core.gateway import Gateway
 from extproc.core.handover import NOTHING_MORE, Handover
 from extproc.core.headers import Headers
 from extproc.core.identity import CALLERS, spell_groups
-from extproc.core.message import Request
+from extproc.core.message import Consumer, Request
 from extproc.core.names import (
     CALL_ADDRESS,
     DECIDED_ANONYMOUS,
@@ -38,8 +38,8 @@ from extproc.core.outcome import Outcome
 from extproc.core.ports import Clock, Recorder
 from extproc.services.headers import add_fields, call_metadata, decode_headers
 from extproc.services.records import ALLOWED, cancelled, decided, failure, reading, record_of
-from extproc.wire.auth_pb2 import CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse
-from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HeaderValueOption, HttpStatus, Status
+from extproc.wire.auth_pb2 import CheckRequest, CheckResponse, DeniedHttpResponse
+from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HttpStatus, Status
 
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
 NAME: Final = "ext_authz"
@@ -148,16 +148,15 @@ def allow(decision: Continue, outcome: Outcome, handover: Handover, request: Req
     """The only place where a request is let through."""
     handed = handover.hand(decision, outcome.consumer, request.headers)
     answer = CheckResponse()
-    answer.status.code = OK
+    version = outcome.facts.get("version", "")
+    answer.CopyFrom(_allowed(stamp, _who(outcome.consumer), version, handed.granted, handed.remove))
     ok = answer.ok_response
-    ok.SetInParent()  # also where nothing is to be edited
-    ok.headers_to_remove.extend(handed.remove)
     if decision.remove_query:
         ok.query_parameters_to_remove.extend(decision.remove_query)
-    add_fields(ok.headers, handed.set)
-    ok.headers.extend(_options(handed.granted))
-    add_fields(ok.response_headers_to_add, decision.response.set)
-    _add_metadata(answer.dynamic_metadata, ALLOWED, outcome, stamp)
+    if handed.set:
+        add_fields(ok.headers, handed.set)
+    if decision.response.set:
+        add_fields(ok.response_headers_to_add, decision.response.set)
     return answer
 
 
@@ -171,47 +170,56 @@ def deny(reply: LocalReply, outcome: Outcome, stamp: Stamp) -> CheckResponse:
     )
     answer = CheckResponse(status=DENIED, denied_response=denied)
     add_fields(answer.denied_response.headers, reply.headers)
-    _add_metadata(answer.dynamic_metadata, reply.reason, outcome, stamp)
+    who, version = _who(outcome.consumer), outcome.facts.get("version", "")
+    _add_metadata(answer.dynamic_metadata, reply.reason, stamp, who, version)
     return answer
 
 
-def _add_metadata(metadata: Struct, reason: str, outcome: Outcome, stamp: Stamp) -> None:
-    """For Envoy's own access log and for ext_proc: core.names.DECIDED_*."""
-    consumer = outcome.consumer
-    who = (
-        (consumer.id, consumer.anonymous, consumer.tier, tuple(consumer.scopes), tuple(consumer.groups))
-        if consumer
-        else ("", False, None, (), ())
-    )
-    metadata.CopyFrom(_metadata(stamp, *who))
-    fields = metadata.fields
-    fields[DECIDED_REASON].string_value = reason
-    if version := outcome.facts.get("version"):
-        fields[DECIDED_VERSION].string_value = version
+class Who(NamedTuple):
+    """What Envoy is told of a consumer."""
+
+    id: str = ""
+    anonymous: bool = False
+    tier: str | None = None
+    scopes: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
-# Both for copying: what is the same for each request of a caller is made once for the last few thousand of them.
+NOBODY: Final = Who()
+
+
+def _who(consumer: Consumer | None) -> Who:
+    if consumer is None:
+        return NOBODY
+    return Who(consumer.id, consumer.anonymous, consumer.tier, tuple(consumer.scopes), tuple(consumer.groups))
+
+
+# For copying: what is the same for each request of a caller is made once for the last few thousand of them.
 @functools.lru_cache(CALLERS)
-def _metadata(
-    stamp: Stamp, consumer: str, anonymous: bool, tier: str | None, scopes: tuple[str, ...], groups: tuple[str, ...]
-) -> Struct:
+def _allowed(
+    stamp: Stamp, who: Who, version: str, granted: tuple[tuple[str, str], ...], removed: tuple[str, ...]
+) -> CheckResponse:
+    answer = CheckResponse()
+    answer.status.code = OK
+    answer.ok_response.SetInParent()  # also where nothing is to be edited
+    answer.ok_response.headers_to_remove.extend(removed)
+    add_fields(answer.ok_response.headers, granted)
+    _add_metadata(answer.dynamic_metadata, ALLOWED, stamp, who, version)
+    return answer
+
+
+def _add_metadata(metadata: Struct, reason: str, stamp: Stamp, who: Who, version: str) -> None:
+    """For Envoy's own access log and for ext_proc: core.names.DECIDED_*."""
     texts = {
         DECIDED_ROUTE: stamp.route,
         DECIDED_REVISION: stamp.revision,
-        DECIDED_ANONYMOUS if anonymous else DECIDED_CONSUMER: consumer,
-        DECIDED_TIER: tier,
-        DECIDED_SCOPES: " ".join(scopes),
-        DECIDED_GROUPS: spell_groups(groups),
+        DECIDED_ANONYMOUS if who.anonymous else DECIDED_CONSUMER: who.id,
+        DECIDED_TIER: who.tier,
+        DECIDED_SCOPES: " ".join(who.scopes),
+        DECIDED_GROUPS: spell_groups(who.groups),
+        DECIDED_REASON: reason,
+        DECIDED_VERSION: version,
     }
-    metadata = Struct()
     for key, text in texts.items():
         if text:
             metadata.fields[key].string_value = text
-    return metadata
-
-
-@functools.lru_cache(CALLERS)
-def _options(granted: tuple[tuple[str, str], ...]) -> tuple[HeaderValueOption, ...]:
-    made = OkHttpResponse()
-    add_fields(made.headers, granted)
-    return tuple(made.headers)

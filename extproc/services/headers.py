@@ -22,11 +22,11 @@ ADDING: Final = HeaderValueOption(append_action=APPEND)  # an Envoy that reads `
 
 def decode_headers(header_map: HeaderMap) -> Headers:
     """Envoy fills `raw_value`, older or foreign ones `value`; pseudo-headers are told apart elsewhere."""
-    fields = []
-    for item in header_map.headers:
-        name = item.key  # read once: each time makes a new text
-        if name[:1] != ":":
-            fields.append((name.lower(), (item.raw_value or item.value.encode()).decode("latin-1")))
+    fields = [
+        (name.lower(), (item.raw_value or item.value.encode()).decode("latin-1"))
+        for item in header_map.headers
+        if (name := item.key)[:1] != ":"  # read once: each time makes a new text
+    ]
     return Headers(tuple(fields))
 
 

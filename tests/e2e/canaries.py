@@ -20,6 +20,10 @@ HERE: Final = "HERE"  # where the secret stands, in the texts below
 SECOND: Final = "x-second"
 
 
+SIGNED: Final = 'sig=("@method" "@authority" "@path" "@query");created=1;keyid="k"'
+SIGNATURE: Final[Field] = ("signature", "sig=:AAAA:")
+
+
 def canary(place: str) -> str:
     """Letters and digits alone, so that it looks the same however it is quoted."""
     return "cNy" + hashlib.sha256(place.encode()).hexdigest()[:20] + "X"
@@ -76,11 +80,21 @@ SENT: Final[Mapping[str, Sent]] = {
     "an answer that is edited": Sent(200, "/answers/edited", (FREE,)),
     "an answer that is passed on": Sent(200, "/answers/passed", (FREE,)),
     "a cookie that an upstream sets": Sent(200, "/answers/cookie", (FREE,)),
+    "a token whose issuer is away": Sent(503, "/opaque", (("authorization", f"Bearer {HERE}"),)),
+    "a key in a query": Sent(401, f"/linked?apikey={HERE}"),
+    "a signature": Sent(401, "/machines", (("signature-input", SIGNED), ("signature", f"sig=:{HERE}:"))),
+    "a nonce of a signature": Sent(401, "/machines", (("signature-input", f'{SIGNED};nonce="{HERE}"'), SIGNATURE)),
+    "a session that is none": Sent(401, "/visitors", (("cookie", f"extproc-session={HERE}"),)),
+    "a code that nobody asked for": Sent(401, f"/oauth2/callback?code={HERE}&state=a"),
+    "a state that nobody made": Sent(401, f"/oauth2/callback?code=a&state={HERE}"),
+    "what a provider says of a failure": Sent(401, f"/oauth2/callback?error={HERE}&state=a"),
+    "a certificate in a header": Sent(401, "/keys", (("x-forwarded-client-cert", f"Hash={HERE}"),)),
 }
 # Those whose secret is not in what is sent, but in what the upstream answers there.
 ANSWERED: Final = {sent.path: place for place, sent in SENT.items() if sent.path.startswith("/answers/")}
 # Whole credentials. They are good, or would be: what is looked for is all of them.
 PASSWORD: Final = ("authorization", "Basic " + base64.b64encode(f"me:{canary('a password')}".encode()).decode())
+WRONG: Final = ("authorization", "Basic " + base64.b64encode(f"ann:{canary('a wrong one')}".encode()).decode())
 TOKEN: Final = bearer(exp=4_000_000_000, secret=canary("a claim"))
 EXPIRED: Final = bearer(exp=1_000_000, secret=canary("a claim"))
 UNKNOWN_KEY: Final = api_key.spell(b"?" * api_key.RANDOM_BYTES)
@@ -91,12 +105,19 @@ GOOD: Final[Mapping[str, Sent]] = {
     "a token": Sent(200, "/tokens", (TOKEN,)),
     "a token that is over": Sent(401, "/tokens", (EXPIRED,)),
     "a password": Sent(401, "/tokens", (PASSWORD,)),
+    "a wrong password": Sent(401, "/people", (WRONG,)),
 }
 # What the environment holds, by variable; the gateway file names all but the last.
 KEPT: Final[Mapping[str, str]] = {
     "A_SETTING": "a secret of a policy's settings",
     "A_DEEP_SETTING": "a secret deep in a policy's settings",
     "A_CONDITION": "what a condition that fails compares with",
+    "AN_INTROSPECTION_SECRET": "the secret of a client of introspection",
+    "A_SIGNING_SECRET": "a secret that requests are signed with",
+    "A_LOGIN_SECRET": "the secret of a client of a provider",
+    "A_SESSION_SECRET": "the secret that seals sessions",
+    "A_TOKEN_SECRET": "a secret that tokens are signed with",
+    "A_PROVIDER_KEY": "what only an upstream may see",
     "EXTPROC_ADMIN_TOKEN": "the admin token",
 }
 # A policy writes this one into its record: a leak on purpose, which must be found.
@@ -105,7 +126,9 @@ LEAKED: Final = "what a policy leaks"
 
 def secrets() -> dict[str, tuple[str, ...]]:
     """Every secret by its place, in each way in which it is written."""
-    found = {place: (canary(place),) for place in (*SENT, *KEPT.values(), LEAKED, "a claim", "a password")}
+    found = {
+        place: (canary(place),) for place in (*SENT, *KEPT.values(), LEAKED, "a claim", "a password", "a wrong one")
+    }
     whole = {
         place: tuple(value.removeprefix("Bearer ").removeprefix("Basic ") for _, value in sent.fields)
         for place, sent in GOOD.items()

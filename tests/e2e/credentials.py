@@ -32,11 +32,14 @@ authentication:
 
 def write_credentials(folder: Path) -> None:
     """What AUTHENTICATION and `keys: file:keys.yaml` name."""
-    public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(SIGNING_KEY.public_key()))
-    key_set = {"keys": [{**public, "kid": "test", "use": "sig", "alg": "ES256"}]}
-    (folder / "jwks.json").write_text(json.dumps(key_set))
+    (folder / "jwks.json").write_text(json.dumps(key_set()))
     entries = [_entry(FREE_KEY, "free-caller", "free"), _entry(PREMIUM_KEY, "premium-caller", "premium")]
     (folder / "keys.yaml").write_text(yaml.safe_dump({"keys": entries}))
+
+
+def key_set() -> dict[str, object]:
+    public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(SIGNING_KEY.public_key()))
+    return {"keys": [{**public, "kid": "test", "use": "sig", "alg": "ES256"}]}
 
 
 LASTS: Final = 86_400  # some are made when tests are collected, long before they are shown

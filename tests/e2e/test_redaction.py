@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ import pytest
 from extproc.app.project import build_gateway, read_project
 from tests.e2e.canaries import ANSWERED, GOOD, HERE, KEPT, LEAKED, SECOND, SENT, Sent, canary, leaks, secrets
 from tests.e2e.clients import Reply
-from tests.e2e.credentials import AUTHENTICATION, FREE
+from tests.e2e.credentials import AUTHENTICATION, FREE, key_set
 from tests.e2e.harness import FENCE, HEAD, RunningGateway, child_processes, eventually, fetch
 from tests.e2e.upstreams import JSON, Answer, Upstream, started
 
@@ -87,9 +88,34 @@ class Quotes(Policy):
 '''
 SAYS: Final = 'policies: [{use: says, what: WAY, key: "${A_SETTING}", deep: [{token: "${A_DEEP_SETTING}"}]}]'
 WAYS: Final = ("raises", "undecided", "exits", "splits", "names", "owned", "elsewhere", "reasons", "leaks")
+# Secrets are longer than a canary, where a short one would be refused.
+METHODS: Final = """
+  opaque: {introspection: {endpoint: "http://127.0.0.1:1/", client_id: gw, client_secret: "${AN_INTROSPECTION_SECRET}"}}
+  people: {basic: {users: users.yaml}}
+  machines: {hmac: {keys: {k: {secret: "${A_SIGNING_SECRET} and some more", encoding: text, consumer: c}}}}
+  linked: {api_key: {header: x-linked, query: apikey}}
+  batches: {jwt: {issuer: batch, audiences: [a], secret: "${A_TOKEN_SECRET} and some more", algorithms: [HS256]}}
+  visitors:
+    login:
+      issuer: "http://${ONLY}"
+      client_id: shop
+      client_secret: "${A_LOGIN_SECRET}"
+      session_secret: "${A_SESSION_SECRET} and some more"
+      url: http://localhost
+      authorization_endpoint: "http://${ONLY}/authorize"
+      token_endpoint: "http://${ONLY}/token"
+      jwks: "http://${ONLY}/jwks"
+"""
+USERS: Final = """
+users:
+  - name: ann
+    password: "$argon2id$v=19$m=19456,t=2,p=1$k2MDPDFKNii6dp4j3IERnA$tu3MHdsOYTmTdhLa8h7OCs6tmieu2YIFuS81MDiDXF8"
+"""
 ROUTES: Final = (
     """
-upstreams: {only: {endpoints: ["${ONLY}"]}}
+upstreams:
+  only: {endpoints: ["${ONLY}"]}
+  provided: {endpoints: ["${ONLY}"], credential: {header: x-provider, value: "${A_PROVIDER_KEY}"}}
 tiers: {free: {rate: 1000/s}, premium: {rate: 1000/s}}
 defaults: {authenticate: partners, limits: [], body_limit: 1000}
 routes:
@@ -102,6 +128,14 @@ routes:
   - {name: member, match: {path: /member}, upstream: only, authorize: '{"a": true}[request.headers["SECOND"]]'}
   - {name: pattern, match: {path: /pattern}, upstream: only, authorize: '"a".matches(request.headers["SECOND"])'}
   - {name: compared, match: {path: /compared}, upstream: only, authorize: 'request.headers["x-no"] == "${A_CONDITION}"'}
+  - {name: provided, match: {path: /provided}, upstream: provided}
+  - {name: opaque, match: {path: /opaque}, upstream: only, authenticate: opaque}
+  - {name: people, match: {path: /people}, upstream: only, authenticate: people}
+  - {name: machines, match: {path: /machines}, upstream: only, authenticate: machines}
+  - {name: linked, match: {path: /linked}, upstream: only, authenticate: linked}
+  - {name: batches, match: {path: /batches}, upstream: only, authenticate: batches}
+  - {name: visitors, match: {path: /visitors}, upstream: only, authenticate: visitors}
+  - {name: return, match: {path: /oauth2/callback}, upstream: only, authenticate: visitors}
   - {name: quoted, match: {path: /answers/quoted}, upstream: only, policies: [{use: quotes}]}
   - name: failing
     match: {path: /answers/failing}
@@ -137,12 +171,14 @@ def only() -> Iterator[Upstream]:
         for path, place in ANSWERED.items():
             cookie = ("set-cookie", f"session={canary(place)}")
             found.answers[path] = Answer(fields=(JSON, cookie), body=f'{{"password": "{canary(place)}"}}'.encode())
+        found.answers["/jwks"] = Answer(fields=(JSON,), body=json.dumps(key_set()).encode())
         yield found
 
 
 @pytest.fixture(scope="module")
 def gateway(only: Upstream) -> Iterator[RunningGateway]:
-    made = RunningGateway(HEAD + ROUTES, [only])
+    made = RunningGateway(HEAD.replace(AUTHENTICATION, AUTHENTICATION.rstrip() + METHODS) + ROUTES, [only])
+    (made.folder / "users.yaml").write_text(USERS)
     made.environment["SIDECAR_SOCKETS"] = str(made.folder)  # `up` has its own, but the other commands read the file
     made.environment |= {variable: canary(place) for variable, place in KEPT.items()}
     (made.folder / "policies").mkdir()
@@ -179,7 +215,7 @@ def explained(gateway: RunningGateway) -> str:
     secret = [word for name, place in EXPLAINED.items() for word in ("-H", f"{name}: {canary(place)}")]
     file = str(gateway.file)
     good = ["-H", f"{FREE[0]}: {FREE[1]}", "-H", f"cookie: {canary('a cookie of an allowed request')}"]
-    asked = [("/open", secret), *((path, good) for path in ("/keys", "/compared"))]
+    asked = [("/open", secret), *((path, good) for path in ("/keys", "/compared", "/provided"))]
     said = [command(gateway, "explain", file, "--path", path, *fields) for path, fields in asked]
     for way in WAYS[:-1]:
         words = ["explain", file, "--path", f"/{way}", *good, *second(way)]
