@@ -20,6 +20,7 @@ from extproc.app.lag import lag_measured
 from extproc.app.limit_files import LimitFiles
 from extproc.app.observing import Gathered, Harmless, ObservedWindows, RecordedAndCounted, ToldAndCounted
 from extproc.app.ports import listen
+from extproc.app.server_certificates import ServerCertificates, TlsFiles
 from extproc.app.serving import Tending, all_tended, http_served, settle_memory, signalled
 from extproc.app.sidecar import ADMIN_TOKEN, GRACE, MEMORY
 from extproc.config.ratelimit_folder import LoadedLimits
@@ -42,18 +43,20 @@ REDIS: Final = "redis"  # the store's name in the metrics
 STORE: Final = "limits"  # and in what is told of it
 LIMITS_LOADED: Final = "limits_loaded"
 LIMITS_REFUSED: Final = "limits_refused"
+CERTIFICATE_REFUSED: Final = "certificate_refused"
 LEAVING: Final = 1.5  # seconds between NOT_SERVING and the end: three of Envoy's health checks see it
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimitOptions:
     """`address` is HOST:PORT or unix:PATH. Without an `admin`, ADMIN is taken where it is free; without a `redis`, a
-    URL, counters are in memory."""
+    URL, counters are in memory; without `tls`, a TCP address has none."""
 
     folder: Path
     address: str
     admin: Endpoint | None = None
     redis: str | None = field(default=None, repr=False)
+    tls: TlsFiles | None = None
     merge: bool = False
     modes: Modes = field(default_factory=Modes)
     shown: Shown = field(default_factory=Shown)
@@ -70,7 +73,7 @@ class _Meter:
 
 class RateLimitServer:
     def __init__(self, options: RateLimitOptions) -> None:
-        """Raises RefusedLimits where the files cannot be used."""
+        """Raises RefusedLimits or UnusableCertificate where files cannot be used."""
         self._options = options
         self._serving = False
         self._clock = clock = SystemClock()
@@ -90,7 +93,8 @@ class RateLimitServer:
         self._service = RateLimitFiles(
             self._limiter(), clock, RecordedAndCounted(self._recorder, self._decisions), options.shown
         )
-        self._server = _server(options.address, self._service)
+        tls = ServerCertificates(options.tls, self._certificate_refused) if options.tls else None
+        self._server = _server(options.address, self._service, tls)
 
     def _limiter(self) -> RateLimiter:
         counted, harmless = self._metrics.limits(), self._harmless
@@ -116,6 +120,10 @@ class RateLimitServer:
     def _refused(self, error: RefusedLimits) -> None:
         self._metrics.config_refused()
         self._events.event(LIMITS_REFUSED, error=str(error), file=error.file, line=error.line)
+
+    def _certificate_refused(self, error: str) -> None:
+        """In a thread of gRPC's."""
+        self._events.event(CERTIFICATE_REFUSED, error=error)
 
     def ready(self) -> bool:
         """An answer without any limit lets everybody pass: whoever can ask somebody else had better do so."""
@@ -193,10 +201,10 @@ class _Health:
             await asyncio.sleep(self.every)
 
 
-def _server(address: str, service: RateLimitFiles) -> Server:
+def _server(address: str, service: RateLimitFiles, tls: ServerCertificates | None) -> Server:
     if address.startswith(UNIX):
         return Server(address.removeprefix(UNIX), [service.handler()], HEALTH_NAMES)
-    return AddressServer(address, [service.handler()], HEALTH_NAMES)
+    return AddressServer(address, [service.handler()], HEALTH_NAMES, tls.credentials() if tls else None)
 
 
 def _told(loaded: LoadedLimits) -> dict[str, object]:

@@ -226,6 +226,13 @@ def serve(
             show_envvar=True,
         ),
     ] = "memory",
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Its certificate chain, for TLS; read again once replaced.", metavar="FILE")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The certificate's key.", metavar="FILE")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(help="Clients must have a certificate of this authority.", metavar="FILE")
+    ] = None,
     near_limit_ratio: Annotated[
         str, typer.Option(help="The share of a limit from which hits count as near it.", metavar="0..1")
     ] = "0.8",
@@ -257,6 +264,7 @@ def serve(
         try:
             options = options_of(
                 ratelimit_config, address, admin, near_limit_ratio, response_headers, store,
+                tls_cert, tls_key, tls_client_ca,
                 shown=_is_typed(context, "store"), merge=merge_domains, shadow=shadow_mode, quota=quota_mode,
                 metadata=dynamic_metadata,
             )  # fmt: skip

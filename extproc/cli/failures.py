@@ -23,7 +23,7 @@ class Exit(IntEnum):
 NOTHING = "nothing was started"
 EXPECTED = (
     "AdminFailed", "AlreadyThere", "CannotRun", "KeyConflict", "NoDemo", "NoEnvoy", "NoKeyStore", "NotReady",
-    "SocketInUse", "StoreUnavailable", "UnknownKey", "Unreadable",
+    "SocketInUse", "StoreUnavailable", "UnknownKey", "Unreadable", "UnusableCertificate",
 )  # fmt: skip
 
 

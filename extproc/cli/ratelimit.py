@@ -10,6 +10,7 @@ from typing import Final
 
 from extproc.app.ratelimit import UNIX, RateLimitOptions, RateLimitServer
 from extproc.app.scheduling import prefer_throughput
+from extproc.app.server_certificates import TlsFiles
 from extproc.app.sidecar import MEMORY
 from extproc.cli.healthcheck import parse_address
 from extproc.cli.output import write_json
@@ -35,6 +36,9 @@ def options_of(
     near: str,
     headers: str | None,
     store: str,
+    certificate: Path | None,
+    key: Path | None,
+    client_ca: Path | None,
     *,
     shown: bool,
     merge: bool,
@@ -48,6 +52,7 @@ def options_of(
         address=_address(address),
         admin=Endpoint(*parse_address(admin)) if admin is not None else None,
         redis=_redis(store, shown=shown),
+        tls=_tls(address, certificate, key, client_ca),
         merge=merge,
         modes=Modes(_ratio(near), shadow=shadow, quota=quota),
         shown=Shown(_names(headers) if headers is not None else None, metadata=metadata),
@@ -61,6 +66,16 @@ def _address(text: str) -> str:
     if not path or len(path.encode()) > LONGEST_PATH:
         raise ValueError(f"{text!r} is no address: a socket's path has 1 to {LONGEST_PATH} bytes")
     return text
+
+
+def _tls(address: str, certificate: Path | None, key: Path | None, client_ca: Path | None) -> TlsFiles | None:
+    if certificate is None and key is None and client_ca is None:
+        return None
+    if certificate is None or key is None:
+        raise ValueError("write both --tls-cert and --tls-key")
+    if address.startswith(UNIX):
+        raise ValueError("a socket of this machine has no TLS: its folder says who may enter")
+    return TlsFiles(certificate, key, client_ca)
 
 
 def _redis(store: str, *, shown: bool) -> str | None:

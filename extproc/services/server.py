@@ -79,9 +79,23 @@ class Server:
 class AddressServer(Server):
     """The same on a TCP address, `HOST:PORT`."""
 
+    def __init__(
+        self,
+        address: str,
+        handlers: Sequence[grpc.GenericRpcHandler],
+        names: Sequence[str] = ("",),
+        credentials: grpc.ServerCredentials | None = None,
+    ) -> None:
+        """Without credentials there is no TLS."""
+        super().__init__(address, handlers, names)
+        self._credentials = credentials
+
     def _listen(self) -> None:
         try:
-            self._server.add_insecure_port(self._path)
+            if self._credentials is None:
+                self._server.add_insecure_port(self._path)
+            else:
+                self._server.add_secure_port(self._path, self._credentials)
         except RuntimeError:
             raise OSError(f"{self._path} cannot be used: somebody else listens there, or it is not ours") from None
 

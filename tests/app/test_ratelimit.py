@@ -17,6 +17,7 @@ from extproc.plan.model import Endpoint
 from extproc.services.ratelimit import SERVICE
 from extproc.wire.ratelimit_pb2 import RateLimitDescriptor, RateLimitRequest, RateLimitResponse
 from tests.app.rate_limits import RateLimits
+from tests.certificates import Authority, dns
 from tests.config.test_ratelimit_folder import config_map
 from tests.free_ports import free_port
 from tests.redis_servers import PASSWORD, RedisServer
@@ -263,6 +264,20 @@ def test_without_its_redis_it_is_not_ready_and_answers_unavailable(folder: Path,
         assert health(limits.address) == NOT_SERVING
         assert limits.judge("shop", "per") == 503
         assert limits.judge("shop", "all") == 200  # what is unlimited needs no counter
+
+
+async def test_with_a_certificate_it_speaks_tls_alone(folder: Path, tmp_path: Path) -> None:
+    authority = Authority()
+    certificate, key = authority.issue(dns("limits.test")).write(tmp_path, "server")
+    with RateLimits(folder, ("--tls-cert", str(certificate), "--tls-key", str(key))) as limits:
+        limits.event("ready")
+        credentials = grpc.ssl_channel_credentials(authority.pem)
+        options = [("grpc.ssl_target_name_override", "limits.test")]
+        async with grpc.aio.secure_channel(limits.address, credentials, options) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            assert (await stub.Check(health_pb2.HealthCheckRequest(), timeout=20)).status == SERVING
+        with pytest.raises(grpc.RpcError):
+            asked(limits.address)
 
 
 def test_a_unix_socket_is_an_address_too(folder: Path, tmp_path: Path) -> None:

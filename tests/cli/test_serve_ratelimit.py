@@ -31,6 +31,12 @@ LIMITS = ("--ratelimit-config", ".")
             [*LIMITS, "--store", "redis://:hunter2@127.0.0.1:6379"],
             "a password on a command line is for everybody to see: put the URL into EXTPROC_RATELIMIT_STORE",
         ),
+        ([*LIMITS, "--tls-cert", "a.crt"], "write both --tls-cert and --tls-key"),
+        ([*LIMITS, "--tls-client-ca", "a.crt"], "write both --tls-cert and --tls-key"),
+        (
+            [*LIMITS, "--address", "unix:/tmp/a.sock", "--tls-cert", "a", "--tls-key", "b"],
+            "a socket of this machine has no TLS: its folder says who may enter",
+        ),
         ([*LIMITS, "--near-limit-ratio", "1.1"], "'1.1' is no share: write a number from 0 to 1"),
         ([*LIMITS, "--near-limit-ratio", "most"], "'most' is no share: write a number from 0 to 1"),
         ([*LIMITS, "--near-limit-ratio", "1/0"], "'1/0' is no share: write a number from 0 to 1"),
@@ -91,6 +97,12 @@ def test_a_folder_that_is_not_there_is_1_and_a_sentence(tmp_path: Path) -> None:
     ended = extproc("serve", "--ratelimit-config", "nowhere", folder=tmp_path)
     assert ended.code == 1
     assert ended.said[0] == "nowhere: cannot be read: No such file or directory"
+
+
+def test_a_certificate_that_cannot_be_used_is_3_and_names_the_file(tmp_path: Path) -> None:
+    ended = extproc("serve", *LIMITS, "--tls-cert", "a.crt", "--tls-key", "a.key", folder=tmp_path)
+    assert (ended.code, ended.output) == (3, "")
+    assert ended.said == ["extproc: a.crt: cannot be read: No such file or directory"]
 
 
 @pytest.mark.parametrize("option", ["--address", "--admin"])
