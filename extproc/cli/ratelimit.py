@@ -115,7 +115,9 @@ def check_limits(folder: Path, *, merge: bool, as_json: bool) -> None:
     if as_json:
         write_json({"ok": True, "files": len(loaded.files), "domains": len(loaded.domains), "limits": limits})
         return
-    sys.stdout.write(f"{folder}: ok ({len(loaded.files)} files, {len(loaded.domains)} domains, {limits} limits)\n")
+    counts = (("file", len(loaded.files)), ("domain", len(loaded.domains)), ("limit", limits))
+    told = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts)
+    sys.stdout.write(f"{folder}: ok ({told})\n")
 
 
 def serve_limits(options: RateLimitOptions) -> None:

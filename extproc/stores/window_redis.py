@@ -37,7 +37,8 @@ if value then
 end
 if hits ~= 0 then
   local after = math.max(0, math.min(held + hits, %d))
-  redis.call('SET', KEYS[1], string.format('%%.0f:%%.0f', begun, after), 'EX', (begun + 1) * unit - now)
+  redis.call('SET', KEYS[1], string.format('%%.0f:%%.0f', begun, after))
+  redis.call('EXPIREAT', KEYS[1], (begun + 1) * unit)
 end
 return {now, held}
 """

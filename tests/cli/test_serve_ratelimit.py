@@ -66,7 +66,7 @@ def test_check_counts_what_is_good_and_tells_a_mistake(tmp_path: Path) -> None:
     limit = "rate_limit: {unit: day, requests_per_unit: 1}"
     written(tmp_path, f"domain: d\ndescriptors: [{{key: a, {limit}}}, {{key: b, {limit}}}]\n", "good.yaml")
     text, json_ = (extproc("check", *LIMITS, *more, folder=tmp_path) for more in ([], ["--output", "json"]))
-    assert (text.code, text.output) == (0, ".: ok (1 files, 1 domains, 2 limits)\n")
+    assert (text.code, text.output) == (0, ".: ok (1 file, 1 domain, 2 limits)\n")
     assert json.loads(json_.output) == {"ok": True, "files": 1, "domains": 1, "limits": 2}
     written(tmp_path, f"domain: d\ndescriptors: [{{key: c, {limit}}}]\n", "more.yaml")
     text, json_ = (extproc("check", *LIMITS, *more, folder=tmp_path) for more in ([], ["--output", "json"]))
