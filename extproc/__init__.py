@@ -32,7 +32,17 @@ if TYPE_CHECKING:
     from extproc.core.errors import CouldNotDecide, InvalidMutation, InvalidToken, ProviderUnavailable, StoreUnavailable
     from extproc.core.flights import Flights
     from extproc.core.headers import Headers
-    from extproc.core.limits import Charge, Counter, CounterState, Hit, Limit, Per, address_subject
+    from extproc.core.limits import (
+        Charge,
+        Counter,
+        CounterState,
+        Hit,
+        Limit,
+        Per,
+        Settlement,
+        address_subject,
+        holds,
+    )
     from extproc.core.message import Consumer, Request, Response
     from extproc.core.names import MODEL_VERSION
     from extproc.core.policy import Authenticator, Context, Phase, Policy
@@ -117,7 +127,9 @@ HOMES = {
         "Hit",
         "Limit",
         "Per",
+        "Settlement",
         "address_subject",
+        "holds",
     ),
     "extproc.core.message": (
         "Consumer",
@@ -168,15 +180,15 @@ _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
     "ASYMMETRIC", "AccessRule", "Answer", "AnswerCel", "Authenticator", "AuthorizeSpec", "CONTINUE", "Call",
-    "Certificate", "Charge", "ChooseSpec", "Clock", "Condition", "Consumer", "Context", "Continue", "CouldNotDecide",
-    "Counter", "CounterState", "CounterStore", "Decision", "Duration", "EditableHeader", "Expression", "Fetch", "File",
-    "FileOrUrl", "Flights", "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "KeySet",
-    "KeySets", "KeySource", "KeyStore", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name",
-    "Network", "Parameter", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "QueryName", "Remembered",
-    "Request", "Response", "Scope", "Secret", "Settings", "Size", "StoreUnavailable", "Url", "Version",
-    "address_subject", "choose", "cookie_names", "cookie_of", "digest", "is_among", "is_well_formed", "loads_strictly",
-    "parameters_called", "parse_address", "rate_limit_headers", "rate_limited", "read_certificate", "refusal",
-    "variables",
+    "Certificate", "Charge", "ChooseSpec", "Clock", "Condition", "Consumer", "Context", "Continue",
+    "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision", "Duration", "EditableHeader",
+    "Expression", "Fetch", "File", "FileOrUrl", "Flights", "HeaderEdits", "HeaderName", "Headers", "Hit",
+    "InvalidMutation", "InvalidToken", "KeySet", "KeySets", "KeySource", "KeyStore", "Limit", "LimitRate",
+    "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Network", "Parameter", "Per", "Phase", "Policy", "Ports",
+    "ProviderUnavailable", "QueryName", "Remembered", "Request", "Response", "Scope", "Secret", "Settings",
+    "Settlement", "Size", "StoreUnavailable", "Url", "Version", "address_subject", "choose", "cookie_names",
+    "cookie_of", "digest", "holds", "is_among", "is_well_formed", "loads_strictly", "parameters_called",
+    "parse_address", "rate_limit_headers", "rate_limited", "read_certificate", "refusal", "variables",
 ]  # fmt: skip
 
 

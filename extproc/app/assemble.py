@@ -38,7 +38,7 @@ def assemble(
     routes = {route.name: assembler.served(route, methods) for route in plan.routes}
     if problems:
         raise InvalidConfig(sorted(set(problems), key=lambda problem: (problem.line, problem.column)))
-    return Gateway(plan.revision, routes, plan.descriptors)
+    return Gateway(plan.revision, routes, plan.descriptors, plan.legacy_headers)
 
 
 @dataclass(frozen=True, slots=True)

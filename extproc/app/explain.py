@@ -105,7 +105,7 @@ async def _judge(gateway: Gateway, ports: Ports, route: RoutePlan, request: Requ
 
 async def _limited(ports: Ports, route: RoutePlan, request: Request) -> Outcome:
     """As the rate limit service would judge, in a chain of its own, so that it is timed as any other policy is."""
-    limits = LimitPolicy(LimitSpec({}, by_tier=False, own=route.placement.descriptors), ports.counters)
+    limits = LimitPolicy.build(LimitSpec({}, by_tier=False, own=route.placement.descriptors), ports)
     links = (Link(LIMIT, limits),) if route.placement.descriptors else ()
     return await decided(PolicyChain(route.name, links, ports.clock).on_request(request))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,7 +107,7 @@ def build_gateway(project: Project, counters: CounterStore | None = None, events
         problems.append(project.loaded.problem(("sidecar", "stores", "keys"), str(error)))
     keys: KeyStore = store or NoKeys()
     key_sets = StoredKeySets(clock, fetch, events.event)
-    ports = Ports(clock, counters or MemoryCounters(clock), keys, key_sets, compile_expression, fetch)
+    ports = Ports(clock, counters or MemoryCounters(clock), keys, key_sets, compile_expression, fetch, random.random)
     signer = _signer(project, clock, problems)
     gateway = assemble(plan, ports, project.registry, project.loaded, problems, signer)
     tended = (key_sets, store) if store else (key_sets,)

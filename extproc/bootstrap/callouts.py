@@ -1,24 +1,30 @@
-"""The three filters that call the sidecar. Deadlines and failure modes are written: Envoy's defaults are not safe."""
+"""The three filters that call the sidecar, and the log that tells it of the end of requests. Deadlines and failure
+modes are written: Envoy's defaults are not safe."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from betterproto2 import Message
+from envoy_data_plane.envoy.config.accesslog import v3 as accesslog
 from envoy_data_plane.envoy.config.common.mutation_rules import v3 as mutation_rules
 from envoy_data_plane.envoy.config.core import v3 as core
 from envoy_data_plane.envoy.config.ratelimit import v3 as ratelimit_service
+from envoy_data_plane.envoy.extensions.access_loggers.grpc import v3 as grpc_log
 from envoy_data_plane.envoy.extensions.filters.http.ext_authz import v3 as authz
 from envoy_data_plane.envoy.extensions.filters.http.ext_proc import v3 as proc
 from envoy_data_plane.envoy.extensions.filters.http.ratelimit import v3 as rls
 from envoy_data_plane.envoy.type import v3 as envoy_type
+from envoy_data_plane.envoy.type.matcher import v3 as metadata_matcher
 
+from extproc.bootstrap.names import SIDECAR_CLUSTER, packed
 from extproc.bootstrap.sidecar import UNAVAILABLE, call
 from extproc.core.decision import MAX_REPLY_BODY
 from extproc.core.names import (
     ADDRESS_ATTRIBUTE,
     ANSWER_ATTRIBUTE,
     CALL_REVISION,
+    DECIDED_HELD,
     DECISION_NAMESPACE,
     DOMAIN,
     HOST_ATTRIBUTE,
@@ -122,4 +128,32 @@ def _mode(show_body: bool) -> proc.ProcessingMode:
         response_body_mode=BodyMode.BUFFERED if show_body else BodyMode.NONE,
         request_trailer_mode=Mode.SKIP,
         response_trailer_mode=Mode.SKIP,
+    )
+
+
+def ended_requests(plan: Plan) -> accesslog.AccessLog:
+    """A stream on which the sidecar hears of the end of each request that holds something, as it happens: an entry that
+    waited would hold its slot. Where nobody listens entries are lost, which leases are for."""
+    settled = {limit.settle for spec in plan.counted for limit in spec.every if limit.settle}
+    held = [metadata_matcher.MetadataMatcherPathSegment(key=DECIDED_HELD)]
+    config = grpc_log.HttpGrpcAccessLogConfig(
+        common_config=grpc_log.CommonGrpcAccessLogConfig(
+            log_name=DOMAIN,
+            transport_api_version=core.ApiVersion.V3,
+            grpc_service=core.GrpcService(envoy_grpc=core.GrpcServiceEnvoyGrpc(cluster_name=SIDECAR_CLUSTER)),
+            buffer_size_bytes=0,
+        ),
+        additional_response_headers_to_log=sorted(settled),
+    )
+    return accesslog.AccessLog(
+        name="envoy.access_loggers.http_grpc",
+        filter=accesslog.AccessLogFilter(
+            metadata_filter=accesslog.MetadataFilter(
+                matcher=metadata_matcher.MetadataMatcher(
+                    filter=DECISION_NAMESPACE, path=held, value=metadata_matcher.ValueMatcher(present_match=True)
+                ),
+                match_if_key_not_found=False,
+            )
+        ),
+        typed_config=packed(config),
     )

@@ -113,6 +113,11 @@ def asks_who(text: str) -> bool:
     return False
 
 
+def compile_request_expression(text: str) -> CelExpression:
+    """As compile_expression, before there is a response."""
+    return _compiled(text, BEFORE_ANSWERS)
+
+
 def check_answer_expression(text: str) -> None:
     """Raises ValueError for what cannot be evaluated when a response is judged."""
     _compiled(text, BEHIND_ANSWERS)

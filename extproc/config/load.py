@@ -25,7 +25,7 @@ from extproc.core.problems import Finding, InvalidConfig, Path, Problem, spell_p
 
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 # What decides about requests; where a listener or an upstream is bound to does not, and differs between machines.
-DECIDING: Final = ("defaults", "authentication", "tiers", "models", "routes")
+DECIDING: Final = ("defaults", "authentication", "tiers", "consumers", "limits", "models", "routes")
 
 
 @dataclass(frozen=True, slots=True)

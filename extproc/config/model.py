@@ -15,15 +15,22 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from extproc.config.agreements import SOMETHING, having, rules, where
+from extproc.config.limits import ConsumerLimits, EveryLimit, Tier
 from extproc.config.quota_stream import QuotaStream
-from extproc.config.redis_url import PATTERN, check_redis_url, is_redis_url
-from extproc.config.route import Burst, Route, RouteSettings
+from extproc.config.redis_url import (
+    NO_SHARED_URL,
+    PATTERN,
+    SHARED_PATTERN,
+    check_redis_url,
+    check_shared_url,
+    is_redis_url,
+)
+from extproc.config.route import Route, RouteSettings
 from extproc.config.settings import (
     Address,
     Duration,
     EditableHeader,
     HostPort,
-    LimitRate,
     ListenAddress,
     Name,
     Secret,
@@ -104,19 +111,49 @@ class EnvoySettings(Settings):
     will do."""
 
 
+MEMORY: Final = "memory"
+NO_QUOTA_FILE: Final = "write file:NAME, the file in which quotas are kept"
+KEPT_ELSEWHERE: Final = "quotas are kept where they are counted: leave out quotas where counters are in a Redis"
+CounterStoreAt = Annotated[str, written("memory or Redis URL", rf"{MEMORY}|{SHARED_PATTERN}", NO_SHARED_URL)]
 KeyStoreAt = Annotated[str, written("file:NAME or Redis URL", rf"file:[\s\S]*|{PATTERN}", NO_KEY_STORE)]
 
 
 class Stores(Settings):
     """Where the sidecar keeps what it must remember."""
 
-    counters: Literal["memory"] = "memory"
-    """Where limits are counted: in the sidecar's memory. They begin anew when it starts."""
+    counters: Annotated[CounterStoreAt, Field(repr=False)] = "memory"
+    """Where limits are counted. `memory`: in the sidecar's own, anew when it starts, but for `quotas`. Or the
+    URL of a Redis, which several sidecars share: `redis://HOST:PORT/NUMBER`, `redis+sentinel://HOST:PORT/SERVICE`,
+    `redis+cluster://HOST:PORT,HOST:PORT`, each with `rediss` for TLS, or `unix:///SOCKET?db=NUMBER`. A URL with a
+    password belongs into the environment: `${REDIS_URL}`."""
+    counters_timeout: Duration = timedelta(milliseconds=50)
+    """How long a decision waits for Redis at most; then each limit's `on_error` says what becomes of the request."""
+    quotas: Annotated[str, written("file:NAME", r"file:[\s\S]+", NO_QUOTA_FILE)] | None = None
+    """The file in which quotas and tokens are kept where they are counted in memory: `file:NAME`, written each second.
+    Needed for those of a day or longer. A relative name is looked for beside gateway.yaml."""
     keys: Annotated[KeyStoreAt | None, Field(repr=False)] = None
     """Where the digests of the API keys are, and whose they are: `file:NAME`, or the URL of a Redis
     (`redis://HOST:PORT/NUMBER`, `rediss://` for TLS, `unix:///SOCKET?db=NUMBER`). Needed where a method of
     authentication is `api_key`; made and changed by `extproc keys`. A relative name is looked for beside gateway.yaml.
     A URL with a password belongs into the environment: `${REDIS_URL}`."""
+
+    @field_validator("counters")
+    @classmethod
+    def _names_a_counter_store(cls, value: str) -> str:
+        return value if value == MEMORY else check_shared_url(value)
+
+    @field_validator("quotas")
+    @classmethod
+    def _names_a_file(cls, value: str | None) -> str | None:
+        if value is not None and not value.removeprefix("file:") != value:
+            raise ValueError(NO_QUOTA_FILE)
+        return value
+
+    @model_validator(mode="after")
+    def _keeps_what_it_counts(self) -> Self:
+        if self.quotas is not None and self.counters != MEMORY:
+            raise ValueError(KEPT_ELSEWHERE)
+        return self
 
     @field_validator("keys")
     @classmethod
@@ -225,15 +262,6 @@ class Upstream(Settings):
         return self
 
 
-class Tier(Settings):
-    """A class of consumers, with the limit that each of them has over all routes that count `tier`."""
-
-    rate: LimitRate
-    """How many requests a consumer of this tier may make."""
-    burst: Burst | None = None
-    """How many of them at once. Left out: as many as the rate has."""
-
-
 class ModelVersion(Settings):
     """One version of a model."""
 
@@ -299,8 +327,13 @@ class Config(Settings):
     authentication: Annotated[dict[Name, dict[str, Any]], Field(repr=False)] = {}
     """Ways of saying who is asking, by name, each of one kind. A route's `authenticate` names those that it accepts."""
     tiers: dict[Name, Tier] = {}
-    """Classes of consumers, each with a limit. A consumer's tier is in its token, or beside its API key. Where a route
-    counts `tier`, a consumer without a tier, or of one that is not named here, is refused."""
+    """Classes of consumers, each with its limits. A consumer's tier is in its token, or beside its API key. Where a
+    route counts `tier`, a consumer without a tier, or of one that is not named here, is refused."""
+    consumers: dict[str, ConsumerLimits] = {}
+    """Limits of single consumers, by their ids, each in place of the same one of the consumer's tier wherever `tier` is
+    counted."""
+    limits: EveryLimit = EveryLimit()
+    """Who else may say limits, and what clients are told of them all."""
     models: dict[Name, Model] = {}
     """Names behind which several versions answer, each getting its share of the callers."""
     defaults: RouteSettings = RouteSettings()

@@ -78,15 +78,26 @@ def _limit(raw: Raw, route: Raw, use: Raw, where: Path) -> Iterator[Finding]:
     if per in ("tier", "consumer"):
         yield from _nameless(raw, route, where)
     envoys = stream.get("envoys", DEFAULT_ENVOYS)
+    if per == "tier":
+        yield from _tiers(raw, use, where)
     tiers = mapping(raw.get("tiers")) if per == "tier" else {"": use}
     for name, limit in tiers.items():
         burst = _burst(mapping(limit))
         what = f"the tier {name}" if name else "the limit"
-        if burst is None and name:
-            yield Finding(where, f"{what} has no rate, which is all that Envoys can share", IN_THE_SIDECAR)
         if burst is not None and isinstance(envoys, int) and burst < envoys:
             hint = f"write a burst of {envoys} or more"
             yield Finding(where, f"{what} has a burst of {burst}, of which {envoys} Envoys cannot have one each", hint)
+
+
+def _tiers(raw: Raw, use: Raw, where: Path) -> Iterator[Finding]:
+    """Envoy knows a caller's tier and the tier's rate; nothing of limits that are the caller's own, or of others."""
+    if use.get("rate") is not None:
+        yield Finding(where, "Envoy counts callers apart by itself, not those of a tier together", IN_THE_SIDECAR)
+    if raw.get("consumers") or mapping(raw.get("limits")).get("claim") is not None:
+        yield Finding(where, "limits of a caller's own win over the tier's, and Envoy knows none", IN_THE_SIDECAR)
+    for name, limit in mapping(raw.get("tiers")).items():
+        for key in sorted(map(str, set(mapping(limit)) - KNOWN)):
+            yield Finding(where, f"the tier {name} has more than a rate: {key}", IN_THE_SIDECAR)
 
 
 def _nameless(raw: Raw, route: Raw, where: Path) -> Iterator[Finding]:

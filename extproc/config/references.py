@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from extproc.config.choosable import check_choosable
+from extproc.config.counted import check_counted
 from extproc.config.logins import CALLBACK, check_logins
 from extproc.config.model import EnvoySettings, Sidecar
 from extproc.config.raw import NOBODY, Raw
@@ -36,6 +37,7 @@ def check_references(data: Any) -> list[Finding]:
         *check_logins(_mapping(raw.get("authentication"))),
         *_defaults(raw),
         *check_choosable(raw),
+        *check_counted(raw),
         *(finding for index, route in _routes(raw) for finding in _route(raw, route, ("routes", index))),
     ]
 
@@ -44,7 +46,6 @@ def _route(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
     yield from _dangling(route, path, "upstream", _mapping(raw.get("upstreams")))
     yield from _dangling(route, path, "model", _mapping(raw.get("models")))
     yield from _authenticate(raw, route, path)
-    yield from _limits(raw, route, path)
     yield from _sticky(raw, route, path)
     yield from _unshown_credentials(raw, route, path)
 
@@ -52,7 +53,6 @@ def _route(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
 def _defaults(raw: Raw) -> Iterator[Finding]:
     defaults = _mapping(raw.get("defaults"))
     yield from _unknown_names(defaults.get("authenticate"), _mapping(raw.get("authentication")), ("defaults",))
-    yield from _without_tiers(raw, defaults, ("defaults",))
 
 
 def _reserved_names(raw: Raw) -> Iterator[Finding]:
@@ -101,29 +101,6 @@ def _authenticate(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
     if _inherited(raw, route, "authenticate") is None:
         yield Finding(path, "nothing says who may call this route", "write authenticate, or authenticate: none")
     yield from _unknown_names(route.get("authenticate"), _mapping(raw.get("authentication")), path)
-
-
-def _limits(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
-    yield from _without_tiers(raw, route, path)
-    inherited = route.get("limits") is None
-    for index, per in _limited(_inherited(raw, route, "limits")):
-        if per in ("tier", "consumer") and _anonymous(raw, route):
-            where = path if inherited else (*path, "limits", index)
-            hint = "write limits of its own, per address or route, or limits: []"
-            yield Finding(where, f"a limit per {per} needs a consumer, and nobody is asked who they are", hint)
-
-
-def _without_tiers(raw: Raw, block: Raw, path: Path) -> Iterator[Finding]:
-    for index, per in _limited(block.get("limits")):
-        if per == "tier" and not raw.get("tiers"):
-            hint = "write tiers: {NAME: {rate: 10/s}}"
-            yield Finding((*path, "limits", index), "a limit by tier, and no tiers", hint)
-
-
-def _limited(uses: Any) -> Iterator[tuple[int, Any]]:
-    """What each limit of a list counts by."""
-    for index, use in enumerate(uses if isinstance(uses, list) else []):
-        yield index, "tier" if use == "tier" else _mapping(use).get("per")
 
 
 def _sticky(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:

@@ -9,57 +9,17 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
 from extproc.config.access import Authorize
-from extproc.config.agreements import CERTAIN, SOMETHING, exactly_one, having, never, rules, where
+from extproc.config.agreements import CERTAIN, exactly_one, having, never, rules
+from extproc.config.limits import LimitUse
 from extproc.config.match import Match
-from extproc.config.settings import NO_SIZE, Duration, LimitRate, Name, Settings, Size
+from extproc.config.settings import NO_SIZE, Duration, Name, Settings, Size
 from extproc.config.spelling import CALLED, Short, Spelled, text
 
 MAX_BODY: Final = 64 * 1024 * 1024  # Envoy buffers it: a larger upload wants a streaming route
-HIGHEST_BURST: Final = 1_000_000_000
 TARGETS: Final = ("upstream", "model", "redirect")
 ONE_TARGET: Final = "a route leads to one of upstream, model and redirect"
 NO_STREAM_TIMEOUT: Final = "a streaming route has no timeout: leave out one of stream and timeout"
 OWN_QUERY: Final = "a redirected prefix keeps the request's own query: leave the ? out of redirect.to"
-A_RATE: Final = "a limit has a rate, but for `tier`, whose rate is the tier's own"
-
-
-Burst = Annotated[int, Field(ge=1, le=HIGHEST_BURST)]
-
-
-class LimitUse(Settings):
-    """A limit of the route's own."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            where(having(per={"const": "tier"}), {"not": having(rate=CERTAIN), "errorMessage": A_RATE}),
-            where(having(per={"enum": ["consumer", "address", "route"]}), having(rate=SOMETHING)),
-        )
-    )
-
-    per: Literal["tier", "consumer", "address", "route"]
-    """Whom it counts apart. `consumer`: each caller; `address`: each client address (an IPv6 network of 64 bits);
-    `route`: nobody, all requests together."""
-    rate: LimitRate | None = None
-    """How many requests. Needed, but for `per: tier`, which is a long way of writing `tier`."""
-    burst: Burst | None = None
-    """How many of them at once. Left out: as many as the rate has."""
-    placement: Literal["sidecar", "quota_stream"] = "sidecar"
-    """Who judges it. `sidecar`: asked for every request, exact. `quota_stream`: each Envoy by itself, without a call,
-    within a share that the sidecar assigns it as `sidecar.quota_stream` says; per `tier`, `consumer` or `route`, one of
-    a route. Until a share is assigned, which a bucket's first request asks for, it refuses."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _spelled_short(cls, value: Any) -> Any:
-        if isinstance(value, str) and value != "tier":
-            raise ValueError("write tier, or a limit as {per: consumer, rate: 10/s}")
-        return {"per": "tier"} if value == "tier" else value
-
-    @model_validator(mode="after")
-    def _has_a_rate(self) -> Self:
-        if (self.rate is None) != (self.per == "tier"):
-            raise ValueError(A_RATE)
-        return self
 
 
 class PolicyUse(Settings):
@@ -157,7 +117,7 @@ class RouteSettings(Settings):
     forward_credentials: bool | None = None
     """Whether the upstream gets the client's own credential as well. Left out everywhere: it is removed."""
     limits: list[AnyLimit] | None = None
-    """How often: `tier` for the rate of the consumer's tier, and limits of the route's own. All are judged together;
+    """How often: `tier` for the limits of the consumer's tier, and limits of the route's own. All are judged together;
     where one refuses (429), none is counted. Left out everywhere: no limits."""
     policies: list[PolicyUse] | None = None
     """Further policies, in the order in which they judge a request; they see the answer in the opposite order. Left out

@@ -15,6 +15,7 @@ from itertools import chain
 
 from extproc.core.errors import InvalidMutation
 from extproc.core.headers import control_character, is_token
+from extproc.core.limits import Settlement
 from extproc.core.message import Consumer
 from extproc.core.names import is_owned
 
@@ -108,7 +109,7 @@ class Continue:
     body of the message under judgement; `consumer` says who is asking (authentication only); `upstream` names the
     upstream that shall serve a request whose route leaves the choice open; `facts` go into the decision's record;
     `remove_query` are names of query parameters that the upstream does not get. Envoy writes what is left anew, in the
-    order of the names.
+    order of the names. `held` is what the request holds of counters until it ends.
     """
 
     request: HeaderEdits = NO_EDITS
@@ -118,6 +119,7 @@ class Continue:
     upstream: str | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
     remove_query: tuple[str, ...] = ()
+    held: tuple[Settlement, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,13 @@ class ServedRoute:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """One plan's routes, and the limits that Envoy's own ratelimit filter asks about, by (route, limit)."""
+    """One plan's routes, and the limits that Envoy's own ratelimit filter asks about, by (route, limit), and
+    whether clients are told of them as older drafts did, too."""
 
     revision: str
     routes: Mapping[str, ServedRoute]
     limits: Mapping[tuple[str, str], Limit]
+    legacy_headers: bool = False
 
     @property
     def policies(self) -> frozenset[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from extproc.core.decision import NO_EDITS, Continue, Decision, HeaderEdits, LocalReply
+from extproc.core.limits import Settlement
 from extproc.core.message import Consumer
 
 
@@ -26,6 +27,7 @@ class Outcome:
     consumer: Consumer | None = None
     steps: tuple[Step, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    held: tuple[Settlement, ...] = field(default=(), repr=False)
 
     @property
     def ended_by(self) -> str:
@@ -46,6 +48,7 @@ class Merged:
     steps: list[Step] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
     remove_query: tuple[str, ...] = ()
+    held: tuple[Settlement, ...] = ()
 
     def add(self, decision: Decision) -> None:
         """Raises InvalidMutation where two sets of edits are too much together."""
@@ -60,6 +63,8 @@ class Merged:
                 self.body = decision.body
             self.upstream = decision.upstream or self.upstream
             self.consumer = decision.consumer or self.consumer
+            if decision.held:
+                self.held += decision.held
             if decision.remove_query:
                 self.remove_query = tuple(dict.fromkeys(self.remove_query + decision.remove_query))
         if decision.facts:
@@ -69,7 +74,7 @@ class Merged:
         continued = Continue(
             self.request, self.response, self.body, None, self.upstream, remove_query=self.remove_query
         )
-        return Outcome(self.reply or continued, self.consumer, tuple(self.steps), self.facts)
+        return Outcome(self.reply or continued, self.consumer, tuple(self.steps), self.facts, self.held)
 
     def _promised(self, reply: LocalReply) -> LocalReply:
         """A refusal by a later policy still tells what the earlier ones promised the client: RateLimit, for one."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from extproc.core.headers import Headers
-from extproc.core.limits import Charge, CounterState
+from extproc.core.limits import Charge, CounterState, Settlement
 from extproc.core.message import Consumer
 from extproc.core.record import DecisionRecord
+from extproc.core.tally import Tally
+from extproc.core.windows import Addition, Counted
 
 ASYMMETRIC: Final = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
@@ -33,8 +35,36 @@ class CounterStore(Protocol):
         """Judge and charge all counters atomically: the states, in the counters' order.
 
         Raises:
-            StoreUnavailable: no judgement could be made; nothing was charged.
+            StoreUnavailable: no judgement could be made. What was asked counts at most once, and is never given twice.
         """
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Give back what a charge holds, or say what it came to. Done twice it is done once; what is never settled ends
+        by itself: a slot when its lease is over, a reservation by staying charged.
+
+        Raises:
+            StoreUnavailable: it may be done or not; it may be asked for again.
+        """
+
+
+class WindowCounters(Protocol):
+    async def add(self, additions: tuple[Addition, ...]) -> Counted:
+        """Add to all counters, in their order and whatever they hold. Each is exact; together they are no transaction.
+
+        Raises:
+            StoreUnavailable: nobody knows what was counted.
+        """
+
+
+class LimitMeter(Protocol):
+    """Hears what becomes of hits on the limits of envoyproxy/ratelimit's files. Must return at once."""
+
+    def hits(self, domain: str, descriptor: str, tally: Tally) -> None: ...
+
+    def domain_not_found(self, domain: str) -> None: ...
+
+    def shadowed(self) -> None:
+        """A call was over, and let through because everything is."""
 
 
 class KeyStore(Protocol):
@@ -154,9 +184,15 @@ class Events(Protocol):
     def event(self, name: str, **fields: object) -> None: ...
 
 
+def never() -> float:
+    """For whoever leaves nothing to chance."""
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What a policy is built with. A policy keeps the ones it needs and no others. `expression` compiles CEL."""
+    """What a policy is built with. A policy keeps the ones it needs and no others. `expression` compiles CEL, `chance`
+    is a number from 0 to below 1, another one each time."""
 
     clock: Clock
     counters: CounterStore
@@ -164,3 +200,4 @@ class Ports:
     key_sets: KeySets
     expression: Callable[[str], Expression]
     fetch: Fetch
+    chance: Callable[[], float] = never

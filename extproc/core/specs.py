@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from extproc.core.addresses import Network
-from extproc.core.limits import Limit
+from extproc.core.limits import Limit, holds
 
 # The kinds that keys of a route use, rather than `policies: [{use: ...}]`.
 AUTHORIZE: Final = "authorize"
@@ -46,11 +46,27 @@ class AuthorizeSpec:
 
 @dataclass(frozen=True, slots=True)
 class LimitSpec:
-    """`tiers` maps a tier's name to its limit; `by_tier` says whether the route wants it judged."""
+    """`tiers` maps a tier's name to its limits, `consumers` a consumer's id to those that it has in place of them;
+    `by_tier` says whether the route wants them judged. `carried` reads the limits that a consumer's `claim` carries, in
+    a scope, and raises ValueError where it carries none. `legacy` tells clients what older drafts told them, too."""
 
-    tiers: Mapping[str, Limit]
+    tiers: Mapping[str, tuple[Limit, ...]]
     by_tier: bool
     own: tuple[Limit, ...]
+    consumers: Mapping[str, tuple[Limit, ...]] = field(default_factory=dict)
+    claim: str = ""
+    legacy: bool = False
+    carried: Callable[[str, object], tuple[Limit, ...]] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def every(self) -> tuple[Limit, ...]:
+        """All that are written."""
+        return (*self.own, *(limit for some in (*self.tiers.values(), *self.consumers.values()) for limit in some))
+
+    @property
+    def holds(self) -> bool:
+        """Whether a request may hold something until it ends."""
+        return bool(self.claim) or any(map(holds, self.every))
 
 
 @dataclass(frozen=True, slots=True)

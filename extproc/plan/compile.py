@@ -11,14 +11,15 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from extproc.config.access import AccessUse
+from extproc.config.limits import LimitUse
 from extproc.config.load import Loaded
 from extproc.config.match import Match, ValueMatch
 from extproc.config.model import Config, Model, Upstream
 from extproc.config.quota_stream import QUOTA_STREAM
-from extproc.config.route import LimitUse, Route
+from extproc.config.route import Route
 from extproc.config.settings import HostPort
 from extproc.core.handover import UpstreamCredential
-from extproc.core.limits import Limit, Per
+from extproc.core.limits import Limit
 from extproc.core.policy import Phase, PolicyKind, phases_of
 from extproc.core.problems import InvalidConfig, Path
 from extproc.core.specs import (
@@ -32,6 +33,7 @@ from extproc.core.specs import (
     LimitSpec,
     Version,
 )
+from extproc.plan.limits import carried_limits, is_plain, own_limit, tier_limits
 from extproc.plan.model import (
     DEFAULT_BODY_LIMIT,
     DEFAULT_TIMEOUT,
@@ -89,6 +91,7 @@ def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
         descriptors=MappingProxyType(
             {(route.name, limit.name): limit for route in routes for limit in route.placement.descriptors}
         ),
+        legacy_headers=config.limits.x_ratelimit_headers,
     )
 
 
@@ -112,26 +115,23 @@ class _RouteCompiler:
         self._settings = loaded.settings
         self._kinds = kinds
         self._tiers = MappingProxyType(
-            {
-                name: Limit(
-                    "tier",
-                    f"tier/{name}",
-                    Per.CONSUMER,
-                    tier.rate.count,
-                    tier.rate.period,
-                    tier.burst or tier.rate.count,
-                )
-                for name, tier in loaded.config.tiers.items()
-            }
+            {name: tier_limits(tier, f"tier/{name}") for name, tier in loaded.config.tiers.items()}
+        )
+        self._consumers = MappingProxyType(
+            {name: tier_limits(own, f"consumer/{name}") for name, own in loaded.config.consumers.items()}
         )
 
     def route(self, index: int, route: Route) -> RoutePlan:
         defaults = self._config.defaults
         methods = tuple(_first(route.authenticate, defaults.authenticate, []))
         limits = _first(route.limits, defaults.limits, [])
-        own = tuple(_own_limit(route.name, position, use) for position, use in enumerate(limits) if use.per != "tier")
-        by_tier = any(use.per == "tier" for use in limits)
-        shared = self._shared(route.name, limits)
+        own = tuple(
+            own_limit(use, route.name, position, stream=route.stream)
+            for position, use in enumerate(limits)
+            if not use.is_tiers
+        )
+        by_tier = any(use.is_tiers for use in limits)
+        shared = self._shared(route, limits)
         if shared is not None:
             by_tier = by_tier and not shared.by_tier
             own = tuple(limit for limit in own if shared.name != quota_key(limit))
@@ -140,8 +140,8 @@ class _RouteCompiler:
         authorize = _first(route.authorize, defaults.authorize, None)
         fused = bool(methods or authorize or route.model or Phase.REQUEST in phases or self._shows_credential(route))
         # Envoy's ratelimit filter reads its limits from a route's action, and a redirect has none.
-        fused = fused or (bool(own) and route.redirect is not None)
-        judged = LimitSpec(self._tiers if by_tier else MappingProxyType({}), by_tier, own if fused else ())
+        fused = fused or (bool(own) and route.redirect is not None) or not all(map(is_plain, own))
+        judged = self._judged(own if fused else (), by_tier=by_tier)
         timeout = _first(route.timeout, defaults.timeout, None)
         return RoutePlan(
             name=route.name,
@@ -167,16 +167,25 @@ class _RouteCompiler:
             ),
         )
 
-    def _shared(self, route: str, limits: Sequence[LimitUse]) -> SharedLimit | None:
+    def _shared(self, route: Route, limits: Sequence[LimitUse]) -> SharedLimit | None:
         """The one limit of a route that Envoys judge by themselves."""
         stream = self._config.sidecar.quota_stream
         for position, use in enumerate(limits):
             if stream is not None and use.placement == QUOTA_STREAM:
                 lifetime = int(stream.ttl.total_seconds())
-                if use.per == "tier":
+                if use.is_tiers:
                     return shared_tiers(self._tiers, stream.envoys, lifetime)
-                return shared_limit(_own_limit(route, position, use), stream.envoys, lifetime)
+                limit = own_limit(use, route.name, position, stream=route.stream)
+                return shared_limit(limit, stream.envoys, lifetime)
         return None
+
+    def _judged(self, own: tuple[Limit, ...], *, by_tier: bool) -> LimitSpec:
+        config = self._config
+        if not by_tier:
+            return LimitSpec(MappingProxyType({}), by_tier, own, legacy=config.limits.x_ratelimit_headers)
+        claim = config.limits.claim or ""
+        carried = carried_limits if claim else None
+        return LimitSpec(self._tiers, by_tier, own, self._consumers, claim, config.limits.x_ratelimit_headers, carried)
 
     def _shows_credential(self, route: Route) -> bool:
         """Whether its upstream is shown a credential, which only the sidecar has. A model's routes ask it anyway."""
@@ -228,13 +237,6 @@ def _access(use: AccessUse) -> AccessRule:
         claims=MappingProxyType({name: tuple(values) for name, values in use.claims.items()}),
         when=use.when,
     )
-
-
-def _own_limit(route: str, position: int, use: LimitUse) -> Limit:
-    if use.rate is None:
-        raise ValueError(f"limit {position} of route {route} has no rate")
-    name = f"{use.per}-{position}"
-    return Limit(name, f"route/{route}", Per(use.per), use.rate.count, use.rate.period, use.burst or use.rate.count)
 
 
 def _target(route: Route) -> ToUpstream | ToModel | ToRedirect:
@@ -321,7 +323,14 @@ def _sidecar(config: Config, file: FilePath) -> SidecarPlan:
         admin=_endpoint(config.sidecar.admin),
         signing=_signing(config),
         quota_lifetime=int(config.sidecar.quota_stream.ttl.total_seconds()) if config.sidecar.quota_stream else 0,
+        counters=config.sidecar.stores.counters,
+        counters_timeout=config.sidecar.stores.counters_timeout.total_seconds(),
+        quotas=_beside(config.sidecar.stores.quotas, file),
     )
+
+
+def _beside(written: str | None, file: FilePath) -> str | None:
+    return None if written is None else str(file.absolute().parent / written.removeprefix("file:"))
 
 
 def _signing(config: Config) -> SigningPlan | None:

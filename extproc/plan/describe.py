@@ -40,6 +40,7 @@ from extproc.plan.rules import (
     brief_of,
     forward_rule,
     limit_rule,
+    limit_rules,
     rule_of,
     shared_brief,
     shared_rule,
@@ -62,7 +63,7 @@ def describe(plan: Plan, filters: Filters = no_filters) -> PlanDescription:
     return PlanDescription(
         revision=plan.revision,
         listeners=tuple(_listener(item) for item in plan.listeners),
-        tiers=tuple(TierDescription(name, limit_rule(limit)) for name, limit in _tiers(plan).items()),
+        tiers=tuple(TierDescription(name, limit_rules(limits)) for name, limits in _tiers(plan).items()),
         routes=routes,
         totals=Totals(len(routes), {str(number): calls.count(number) for number in range(MOST_CALLS + 1)}),
     )
@@ -116,14 +117,14 @@ def _policy(spec: PolicySpec, phase: str, service: str) -> PolicyDescription:
     return PolicyDescription(spec.kind, rule_of(spec), brief_of(spec), phase, service, spell_path(spec.at))
 
 
-def _tiers(plan: Plan) -> Mapping[str, Limit]:
+def _tiers(plan: Plan) -> Mapping[str, tuple[Limit, ...]]:
     """Those that some route counts."""
     counted = [
         spec.settings for route in plan.routes for spec in route.policies if isinstance(spec.settings, LimitSpec)
     ]
-    tiers = {name: limit for limits in counted for name, limit in limits.tiers.items()}
+    tiers = {name: limits for spec in counted for name, limits in spec.tiers.items()}
     shared = [route.placement.shared for route in plan.routes if route.placement.shared]
-    return tiers | {name: quota.limit for item in shared for name, quota in item.quotas.items() if name}
+    return tiers | {name: (quota.limit,) for item in shared for name, quota in item.quotas.items() if name}
 
 
 def _match(match: MatchPlan) -> MatchDescription:

@@ -12,7 +12,7 @@ from extproc.core.limits import Limit
 from extproc.core.policy import Phase
 from extproc.core.problems import Path
 from extproc.core.quota import Quota
-from extproc.core.specs import ChooseSpec
+from extproc.core.specs import ChooseSpec, LimitSpec
 from extproc.plan.shared import SharedLimit, quota_key
 from extproc.plan.tls import ListenerTlsPlan, UpstreamTlsPlan
 
@@ -200,6 +200,9 @@ class SidecarPlan:
     workers: int = 1
     signing: SigningPlan | None = None
     quota_lifetime: int = 0  # of an assignment of the quota stream, in whole seconds
+    counters: str = field(default="memory", repr=False)  # or the URL of a Redis
+    counters_timeout: float = 0.05
+    quotas: str | None = None  # a file's absolute name
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +224,7 @@ class Plan:
     models: Mapping[str, ChooseSpec]
     routes: tuple[RoutePlan, ...]
     descriptors: Mapping[tuple[str, str], Limit]
+    legacy_headers: bool = False
 
     @property
     def quotas(self) -> Mapping[str, Quota]:
@@ -232,6 +236,17 @@ class Plan:
     def shows_certificates(self) -> bool:
         """Whether some listener asks its clients for a certificate."""
         return any(item.tls is not None and item.tls.client_ca is not None for item in self.listeners)
+
+    @property
+    def counted(self) -> tuple[LimitSpec, ...]:
+        """The limits of routes that are judged in the fused call."""
+        specs = [spec.settings for route in self.routes for spec in route.policies]
+        return tuple([spec for spec in specs if isinstance(spec, LimitSpec)])
+
+    @property
+    def holds(self) -> bool:
+        """Whether a request may hold something of a counter, so that the sidecar must hear of its end."""
+        return any(spec.holds for spec in self.counted)
 
     def choices(self, route: RoutePlan) -> frozenset[str]:
         """The upstreams that a policy may choose between on this route."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from datetime import UTC
 
-from extproc.core.limits import Limit
+from extproc.core.limits import Kind, Limit
 from extproc.core.specs import HUNDREDTHS, AccessRule, AuthorizeSpec, ChooseSpec, LimitSpec
 from extproc.plan.model import Plan, PolicySpec, RoutePlan, ToRedirect
 from extproc.plan.shared import SharedLimit
@@ -32,7 +34,7 @@ def rule_of(spec: PolicySpec) -> str:
     if isinstance(settings, AuthorizeSpec):
         return access_rule(settings)
     if isinstance(settings, LimitSpec):
-        tiers = [f"tier {name}: {limit_rule(limit)}" for name, limit in settings.tiers.items()]
+        tiers = [f"tier {name}: {limit_rules(limits)}" for name, limits in settings.tiers.items()]
         return ", ".join([*tiers, *map(limit_rule, settings.own)])
     if isinstance(settings, ChooseSpec):
         shares = [f"{version.name} {version.weight / HUNDREDTHS:g} %" for version in settings.versions]
@@ -89,7 +91,25 @@ def shared_brief(shared: SharedLimit) -> str:
     return f"{whose}, judged by Envoy, shared by {envoys}"
 
 
+def limit_rules(limits: Iterable[Limit]) -> str:
+    return ", ".join(map(limit_rule, limits))
+
+
 def limit_rule(limit: Limit) -> str:
-    """`10/s per consumer, burst 20`."""
-    rate = f"{limit.count}/{SHORT.get(limit.period, f'{limit.period} s')} per {limit.per.value}"
-    return rate if limit.burst == limit.count else f"{rate}, burst {limit.burst}"
+    """`10/s per consumer, burst 20`; `10000 in each month per consumer`; `4 at once per header x-team, in shadow`."""
+    said = f"{_amount(limit)} per {limit.per.value}{f' {limit.of}' if limit.of else ''}"
+    said += f", burst {limit.burst}" if limit.kind is Kind.RATE and limit.burst != limit.count else ""
+    return said + (", in shadow" if limit.shadow else "")
+
+
+def _amount(limit: Limit) -> str:
+    count = f"{limit.count} {limit.unit}" if limit.unit else str(limit.count)
+    if limit.kind is Kind.CONCURRENCY:
+        return f"{count} at once"
+    if limit.calendar is not None:
+        zone = "" if limit.calendar.zone is UTC else f" of {limit.calendar.zone}"
+        return f"{count} in each {limit.calendar.unit.value}{zone}"
+    period = SHORT.get(limit.period, f"{limit.period} s")
+    return (
+        f"{count} in any {'second' if period == 's' else period}" if limit.kind is Kind.SLIDING else f"{count}/{period}"
+    )

@@ -40,9 +40,9 @@ def quota_key(limit: Limit) -> str:
     return f"{limit.scope}/{limit.name}"
 
 
-def shared_tiers(tiers: Mapping[str, Limit], envoys: int, lifetime: int) -> SharedLimit:
-    """Every route that counts it shares the same buckets."""
-    return SharedLimit(TIER, {name: Quota(limit, envoys) for name, limit in tiers.items()}, lifetime)
+def shared_tiers(tiers: Mapping[str, tuple[Limit, ...]], envoys: int, lifetime: int) -> SharedLimit:
+    """Every route that counts it shares the same buckets. Each tier has a rate alone, as was checked."""
+    return SharedLimit(TIER, {name: Quota(limit, envoys) for name, (limit,) in tiers.items()}, lifetime)
 
 
 def shared_limit(limit: Limit, envoys: int, lifetime: int) -> SharedLimit:

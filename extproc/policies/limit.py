@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,8 +13,10 @@ from extproc import (
     Continue,
     CouldNotDecide,
     Counter,
+    CounterState,
     CounterStore,
     Decision,
+    Expression,
     HeaderEdits,
     Hit,
     Limit,
@@ -24,10 +27,13 @@ from extproc import (
     Policy,
     Ports,
     Request,
+    Settlement,
     address_subject,
+    holds,
     rate_limit_headers,
     rate_limited,
     refusal,
+    variables,
 )
 
 
@@ -35,6 +41,8 @@ from extproc import (
 class LimitPolicy(Policy):
     spec: LimitSpec
     store: CounterStore
+    expressions: Mapping[str, Expression]
+    chance: Callable[[], float]
 
     name: ClassVar[str] = "limit"
     Settings: ClassVar[type[LimitSpec]] = LimitSpec
@@ -42,39 +50,106 @@ class LimitPolicy(Policy):
 
     @staticmethod
     def build(settings: LimitSpec, ports: Ports) -> Policy:
-        return LimitPolicy(settings, ports.counters)
+        texts = {
+            text for limit in settings.every for text in (limit.cost, limit.of if limit.per is Per.KEY else "") if text
+        }
+        return LimitPolicy(settings, ports.counters, {text: ports.expression(text) for text in texts}, ports.chance)
 
     async def on_request(self, request: Request, context: Context) -> Decision:
         limits = self._limits(context.consumer)
         if isinstance(limits, LocalReply):
             return limits
-        hits = tuple([Hit(Counter(limit, _subject(limit, request, context))) for limit in limits])
+        hits = self._hits(limits, request, context)
         states = await self.store.hit(Charge(hits, key=request.stream or None))
         for state in states:
-            if not state.allowed:
-                return rate_limited(states)
-        return Continue(response=HeaderEdits(set=rate_limit_headers(states)))
+            if state.refuses:
+                return rate_limited(states, legacy=self.spec.legacy, chance=self.chance())
+        return self._continue(states, request.stream)
+
+    def _continue(self, states: Sequence[CounterState], stream: str) -> Continue:
+        headers = rate_limit_headers(states, legacy=self.spec.legacy)
+        over = [state.counter.limit.name for state in states if not state.allowed]
+        return Continue(
+            response=HeaderEdits(set=headers),
+            facts={"over_in_shadow": " ".join(over)} if over else {},
+            held=tuple([Settlement(one.counter, stream) for one in states if one.allowed and holds(one.counter.limit)]),
+        )
 
     def _limits(self, consumer: Consumer | None) -> tuple[Limit, ...] | LocalReply:
         if not self.spec.by_tier:
             return self.spec.own
         tier = self.spec.tiers.get(consumer.tier or "") if consumer else None
-        if tier is None:
+        if consumer is None or tier is None:
             # No limit for a tier that nobody configured would make a typo in a token the best tier of all.
             return refusal(403, "unknown_tier", "the caller's tier is not known here")
-        return (tier, *self.spec.own)
+        try:
+            return (*self._of_consumer(consumer, tier), *self.spec.own)
+        except ValueError:
+            return refusal(403, "unreadable_limits", "the caller's own limits cannot be read")
+
+    def _of_consumer(self, consumer: Consumer, tier: tuple[Limit, ...]) -> tuple[Limit, ...]:
+        """The tier's, but for what the operator wrote for this one, and what its own claim says: each kind in place of
+        the same one. Raises ValueError."""
+        own = self.spec.consumers.get(consumer.id, ()) if not consumer.anonymous else ()
+        carried: tuple[Limit, ...] = ()
+        if self.spec.carried is not None and self.spec.claim in consumer.claims:
+            carried = self.spec.carried(f"carried/{consumer.tier}", consumer.claims[self.spec.claim])
+        if not own and not carried:
+            return tier
+        return tuple({limit.name: limit for limit in (*tier, *own, *carried)}.values())
+
+    def _hits(self, limits: Sequence[Limit], request: Request, context: Context) -> tuple[Hit, ...]:
+        if not self.expressions:
+            return tuple([Hit(Counter(limit, self._subject(limit, request, context))) for limit in limits])
+        hits = [
+            Hit(Counter(limit, self._subject(limit, request, context)), self._cost(limit, request, context))
+            for limit in limits
+        ]
+        return tuple([hit for hit in hits if hit.count])  # what costs nothing is not asked for more
+
+    def _cost(self, limit: Limit, request: Request, context: Context) -> int:
+        if not limit.cost:
+            return 1
+        cost = self.expressions[limit.cost].value(variables(request, context.route, context.consumer))
+        if type(cost) is not int or cost < 0:
+            raise CouldNotDecide(f"the cost of {limit.name} is no whole number from 0")
+        return cost
+
+    def _subject(self, limit: Limit, request: Request, context: Context) -> tuple[str, ...]:
+        if limit.per is Per.ROUTE:
+            return ()
+        if limit.per is Per.ADDRESS:
+            return (_address(request),)
+        if limit.per is Per.HEADER:
+            return request.headers.all(limit.of)  # none is a value too: leaving it out evades no limit
+        if limit.per is Per.KEY:
+            return (self._key(limit, request, context),)
+        if context.consumer is None:
+            raise CouldNotDecide(f"a limit per {limit.per.value}, and nobody is known to be asking")
+        return _of_consumer(limit, context.consumer, request)
+
+    def _key(self, limit: Limit, request: Request, context: Context) -> str:
+        key = self.expressions[limit.of].value(variables(request, context.route, context.consumer))
+        if not isinstance(key, str):
+            raise CouldNotDecide(f"{limit.name} counts by what is no text")
+        return key
 
 
-def _subject(limit: Limit, request: Request, context: Context) -> tuple[str, ...]:
-    if limit.per is Per.ROUTE:
+def _of_consumer(limit: Limit, consumer: Consumer, request: Request) -> tuple[str, ...]:
+    if limit.per is Per.TIER:
+        return (consumer.tier or "",)
+    if limit.per is Per.CLAIM:
+        return _spelled(consumer.claims.get(limit.of))
+    if consumer.anonymous:  # or whoever comes first would use up what is meant for each
+        return (consumer.id, _address(request))
+    return (consumer.id,)
+
+
+def _spelled(claim: object) -> tuple[str, ...]:
+    """A text is itself; of another kind, what JSON would make of it. Who has none shares one counter."""
+    if claim is None:
         return ()
-    if limit.per is Per.ADDRESS:
-        return (_address(request),)
-    if context.consumer is None:
-        raise CouldNotDecide("a limit per consumer, and nobody is known to be asking")
-    if context.consumer.anonymous:  # or whoever comes first would use up what is meant for each
-        return (context.consumer.id, _address(request))
-    return (context.consumer.id,)
+    return (claim,) if isinstance(claim, str) else (type(claim).__name__, str(claim))
 
 
 def _address(request: Request) -> str:

@@ -17,6 +17,7 @@ from extproc.core.errors import InvalidMutation
 from extproc.core.gateway import Gateway
 from extproc.core.handover import NOTHING_MORE, Handover
 from extproc.core.headers import Headers
+from extproc.core.held import spell_held
 from extproc.core.identity import CALLERS, spell_groups
 from extproc.core.message import Consumer, Request
 from extproc.core.names import (
@@ -24,6 +25,7 @@ from extproc.core.names import (
     DECIDED_ANONYMOUS,
     DECIDED_CONSUMER,
     DECIDED_GROUPS,
+    DECIDED_HELD,
     DECIDED_REASON,
     DECIDED_REVISION,
     DECIDED_ROUTE,
@@ -157,6 +159,7 @@ def allow(decision: Continue, outcome: Outcome, handover: Handover, request: Req
         add_fields(ok.headers, handed.set)
     if decision.response.set:
         add_fields(ok.response_headers_to_add, decision.response.set)
+    _add_held(answer, outcome)
     return answer
 
 
@@ -172,7 +175,14 @@ def deny(reply: LocalReply, outcome: Outcome, stamp: Stamp) -> CheckResponse:
     add_fields(answer.denied_response.headers, reply.headers)
     who, version = _who(outcome.consumer), outcome.facts.get("version", "")
     _add_metadata(answer.dynamic_metadata, reply.reason, stamp, who, version)
+    _add_held(answer, outcome)
     return answer
+
+
+def _add_held(answer: CheckResponse, outcome: Outcome) -> None:
+    """Of a refused request as well: a slot was taken before a later policy said no."""
+    if outcome.held:
+        answer.dynamic_metadata.fields[DECIDED_HELD].string_value = spell_held(outcome.held)
 
 
 class Who(NamedTuple):

@@ -7,7 +7,7 @@ Envoy admits it whatever its failure mode says.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -22,7 +22,7 @@ from extproc.core.limits import NANOSECONDS, Charge, Counter, CounterState, Hit,
 from extproc.core.message import Request
 from extproc.core.names import ADDRESS, CALL_ADDRESS, CALL_REQUEST_ID, DOMAIN, LIMIT, REVISION, ROUTE
 from extproc.core.outcome import Outcome, Step
-from extproc.core.ports import Clock, CounterStore, Recorder
+from extproc.core.ports import Clock, CounterStore, Recorder, never
 from extproc.core.rate_limit import rate_limit_headers, rate_limited
 from extproc.core.specs import LIMIT as LIMIT_KIND
 from extproc.services.headers import call_metadata
@@ -41,20 +41,28 @@ UNITS: Final = (
 )  # fmt: skip
 # Envoy's enum of units for overrides has the same numbers, without the week (rls.proto).
 SECONDS: Final[dict[int, int]] = dict(UNITS)
+Call = grpc.aio.ServicerContext[RateLimitRequest, RateLimitResponse]
+ShouldRateLimit = Callable[[RateLimitRequest, Call], Awaitable[RateLimitResponse]]
 
 
 class RateLimit:
     """Answers ShouldRateLimit for descriptors that our own bootstrap makes."""
 
-    def __init__(self, gateway: Callable[[], Gateway], store: CounterStore, clock: Clock, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        gateway: Callable[[], Gateway],
+        store: CounterStore,
+        clock: Clock,
+        recorder: Recorder,
+        chance: Callable[[], float] = never,
+    ) -> None:
         self._gateway = gateway
         self._store = store
         self._clock = clock
         self._recorder = recorder
+        self._chance = chance
 
-    async def should_rate_limit(
-        self, call: RateLimitRequest, context: grpc.aio.ServicerContext[RateLimitRequest, RateLimitResponse]
-    ) -> RateLimitResponse:
+    async def should_rate_limit(self, call: RateLimitRequest, context: Call) -> RateLimitResponse:
         started = self._clock.monotonic()
         entries = [{entry.key: entry.value for entry in descriptor.entries} for descriptor in call.descriptors]
         first = entries[0] if entries else {}
@@ -62,7 +70,7 @@ class RateLimit:
         request = Request("", "", id=call_metadata(context, CALL_REQUEST_ID), address=address)
         try:
             states, outcome = await decided(self._judge(call, entries))
-            answer = encode(states, outcome.decision)
+            answer = encode(states, outcome.decision, legacy=self._gateway().legacy_headers)
         except asyncio.CancelledError as error:
             gone = cancelled(error)
             self._record(first, request, gone.outcome, started, gone.detail)
@@ -93,7 +101,9 @@ class RateLimit:
         except BaseException as error:
             note(error, _outcome(CONTINUE, Step(LIMIT_KIND, None, self._clock.monotonic() - started)))
             raise
-        decision: Decision = CONTINUE if all(state.allowed for state in states) else rate_limited(states)
+        decision: Decision = CONTINUE
+        if any(state.refuses for state in states):
+            decision = rate_limited(states, legacy=self._gateway().legacy_headers, chance=self._chance())
         return states, _outcome(decision, Step(LIMIT_KIND, decision, self._clock.monotonic() - started))
 
     def _counter(self, named: dict[str, str], descriptor: RateLimitDescriptor) -> Counter:
@@ -111,12 +121,16 @@ class RateLimit:
         self._recorder.record(record_of(NAME, named.get(ROUTE, ""), request, outcome, took, detail))
 
     def handler(self) -> grpc.GenericRpcHandler:
-        method = grpc.unary_unary_rpc_method_handler(
-            self.should_rate_limit,
-            request_deserializer=reading(RateLimitRequest),
-            response_serializer=RateLimitResponse.SerializeToString,
-        )
-        return grpc.method_handlers_generic_handler(SERVICE, {"ShouldRateLimit": method})
+        return handler_of(self.should_rate_limit)
+
+
+def handler_of(should_rate_limit: ShouldRateLimit) -> grpc.GenericRpcHandler:
+    method = grpc.unary_unary_rpc_method_handler(
+        should_rate_limit,
+        request_deserializer=reading(RateLimitRequest),
+        response_serializer=RateLimitResponse.SerializeToString,
+    )
+    return grpc.method_handlers_generic_handler(SERVICE, {"ShouldRateLimit": method})
 
 
 def _outcome(decision: Decision, step: Step) -> Outcome:
@@ -138,10 +152,10 @@ def overridden(limit: Limit, override: RateLimitDescriptor.RateLimitOverride) ->
     return replace(limit, count=count, period=SECONDS[override.unit], burst=count)
 
 
-def encode(states: Sequence[CounterState], decision: Decision) -> RateLimitResponse:
+def encode(states: Sequence[CounterState], decision: Decision, *, legacy: bool = False) -> RateLimitResponse:
     """One status per descriptor, in their order; OVER_LIMIT as a whole when one is over."""
     refused = decision if isinstance(decision, LocalReply) else None
-    headers = refused.headers if refused else rate_limit_headers(states)
+    headers = refused.headers if refused else rate_limit_headers(states, legacy=legacy)
     return RateLimitResponse(
         overall_code=Code.OVER_LIMIT if refused else Code.OK,
         statuses=[_status(state) for state in states],
@@ -157,6 +171,6 @@ def _status(state: CounterState) -> RateLimitResponse.DescriptorStatus:
     return RateLimitResponse.DescriptorStatus(
         code=Code.OK if state.allowed else Code.OVER_LIMIT,
         current_limit=RateLimitResponse.RateLimit(name=limit.name, requests_per_unit=per_unit, unit=unit),
-        limit_remaining=min(state.remaining, 2**32 - 1),
+        limit_remaining=min(max(0, state.remaining), 2**32 - 1),
         duration_until_reset=Duration(seconds=state.reset // NANOSECONDS, nanos=state.reset % NANOSECONDS),
     )

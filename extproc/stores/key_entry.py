@@ -6,6 +6,7 @@ consumer: acme
 tier: free
 scopes: [orders:read]
 groups: [partners]
+claims: {limits: {rate: 50/s}}
 created: '2026-11-25T09:00:00Z'
 expires: '2027-02-23T09:00:00Z'
 ```
@@ -20,7 +21,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 
 from extproc.config.settings import Settings
 from extproc.core.api_key import key_id
-from extproc.core.message import Consumer
+from extproc.core.message import NO_CLAIMS, Consumer
 
 NO_INSTANT: Final = "not a time: write 2027-01-01 or 2027-01-01T12:00:00Z"
 
@@ -62,6 +63,8 @@ class KeyEntry(Settings):
     """What the consumer may do."""
     groups: list[str] = []
     """What the consumer belongs to."""
+    claims: Annotated[dict[str, Any], Field(repr=False)] = {}
+    """What a token would say of the consumer: limits of its own, where `limits: {claim: NAME}` names one of them."""
     created: Instant | None = None
     """When it was made."""
     expires: Instant | None = None
@@ -75,7 +78,8 @@ class KeyEntry(Settings):
         return key_id(self.sha256)
 
     def as_consumer(self) -> Consumer:
-        return Consumer(self.consumer, self.tier, tuple(self.scopes), groups=tuple(self.groups))
+        claims = self.claims or NO_CLAIMS
+        return Consumer(self.consumer, self.tier, tuple(self.scopes), claims, groups=tuple(self.groups))
 
     def ended(self, now: float) -> bool:
         return self.expires is not None and self.expires.timestamp() <= now

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
 from extproc.app.observing import AT_ONCE, Gathered, Harmless, ObservedCounters, RecordedAndCounted, ToldAndCounted
 from extproc.core.errors import StoreUnavailable
-from extproc.core.limits import Charge, Counter, CounterState, Hit, Limit, Per
+from extproc.core.limits import Charge, Counter, CounterState, Hit, Limit, Per, Settlement
 from extproc.core.record import DecisionRecord, Result
 from extproc.stores.memory import MemoryCounters
 from extproc.testing import FakeClock, FakeRecorder
@@ -31,6 +32,9 @@ class Fails:
         self()
 
     async def hit(self, charge: Charge) -> tuple[CounterState, ...]:
+        raise self.error
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
         raise self.error
 
 

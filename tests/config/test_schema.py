@@ -54,6 +54,7 @@ BEYOND = {
     *("quota-stream-of-half-seconds", "quota-stream-of-too-short-a-ttl", "shared-limit-and-no-quota-stream"),
     *("shared-limit-for-nobody", "shared-limit-for-the-anonymous", "shared-limit-of-too-small-a-burst"),
     *("shared-limit-per-address", "shared-limits-two-of-a-route", "shared-tier-of-too-small-a-burst"),
+    *("shared-tier-beside-limits-of-callers-own", "shared-tier-with-a-quota"),
     *("redirect-to-an-impossible-port", "shared-admin-address", "shared-default-admin-address"),
     *("shared-listener-address", "socket-folder-too-long", "unset-environment-variable"),
     *("unset-environment-variable-as-a-name", "weight-finer-than-a-hundredth", "weight-that-is-no-number"),
@@ -73,6 +74,9 @@ BEYOND = {
     ),
     *("signed-without-a-key", "signing-for-a-fraction", "signing-for-an-hour", "upstream-credential-of-nothing"),
     *("upstream-credential-with-a-line-end",),
+    *("burst-that-takes-months", "cost-of-a-response", "cost-with-a-misspelt-variable", "lease-of-a-fraction"),
+    *("lease-of-two-days", "limit-per-a-misspelt-expression", "limit-per-claim-for-nobody", "quotas-beside-a-redis"),
+    *("tier-quota-that-is-not-kept", "zone-of-nowhere"),
     *("client-certificate-that-no-listener-asks-for", "tls-file-that-is-not-there"),
     *("tls-file-without-a-certificate",),
 }

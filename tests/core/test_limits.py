@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extproc.core.limits import NANOSECONDS, Counter, CounterState, Hit, Limit, Per, judge
+from extproc.core.judging import judge
+from extproc.core.limits import NANOSECONDS, Counter, CounterState, Hit, Limit, Per
 from tests.core.examples import limit
 
 SECOND = NANOSECONDS
@@ -124,7 +125,7 @@ def test_a_policy_is_told_as_what_a_window_of_whole_seconds_admits(
 
 def test_a_counter_is_who_is_counted_whatever_the_rate() -> None:
     assert Counter(limit(count=5), ("acme",)).key == Counter(limit(count=9), ("acme",)).key
-    assert Counter(limit(), ("acme",)).key == ("tier/free", "tier", "consumer", "acme")
+    assert Counter(limit(), ("acme",)).key == "9:tier/free4:tier8:consumer4:rate4:acme"
     others = [limit(name="b"), limit(scope="route/a"), replace(limit(), per=Per.ADDRESS)]
     assert len({Counter(of, ("acme",)).key for of in (limit(), *others)}) == 4
     assert Counter(limit(), ("a", "b_c")).key != Counter(limit(), ("a_b", "c")).key

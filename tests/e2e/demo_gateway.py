@@ -71,13 +71,15 @@ def command(ports: tuple[int, int, int]) -> list[str]:
     ]  # fmt: skip
 
 
-def spawn(folder: Path, ports: tuple[int, int, int] | None = None) -> Demo:
+def spawn(
+    folder: Path, ports: tuple[int, int, int] | None = None, environment: Mapping[str, str] | None = None
+) -> Demo:
     """Start it in a process group of its own, as a shell's job is."""
     ports = ports or (free_port(), free_port(), free_port())
     with (folder / "up.log").open("wb") as log:
         process = subprocess.Popen(
             command(ports), cwd=folder, stdout=log, stderr=subprocess.STDOUT, process_group=0,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},  # noqa: TID251 - the user's own
+            env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **(environment or {})},  # noqa: TID251 - the user's own
         )  # fmt: skip
     return Demo(folder, process, ports)
 
@@ -99,8 +101,8 @@ def wait_until(holds: Any, timeout: float) -> None:
 
 
 @contextmanager
-def running_demo(folder: Path) -> Iterator[Demo]:
-    demo = spawn(folder)
+def running_demo(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[Demo]:
+    demo = spawn(folder, environment=environment)
     try:
         yield wait_ready(demo)
     finally:

@@ -13,15 +13,18 @@ import pytest
 
 from extproc.app.clock import SystemClock
 from extproc.app.demo import make_token
+from tests import redis_groups
 from tests.e2e.demo_gateway import ROOT, Answer, Demo, running_demo, wait_until
 
 pytestmark = pytest.mark.e2e
 NAMES = {"GATEWAY", "ADMIN", "ADMIN_TOKEN", "FREE_KEY", "PREMIUM_KEY", "FREE_JWT", "PREMIUM_JWT"}
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    with running_demo(tmp_path_factory.mktemp("demo")) as running:
+@pytest.fixture(scope="module", params=["memory", "redis"])
+def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """The same file, whether its limits are counted in the sidecar or in a Redis."""
+    store = {} if request.param == "memory" else {"COUNTERS": f"redis://127.0.0.1:{redis_groups.one().port}/1"}
+    with running_demo(tmp_path_factory.mktemp("demo"), store) as running:
         yield running
 
 

@@ -128,7 +128,7 @@ def test_a_routes_own_limits_replace_the_defaults(own: str, defaults: str, by_ti
     assert spec is not None
     assert spec.by_tier is by_tier
     assert [limit.name for limit in spec.own] == names
-    assert dict(spec.tiers) == ({"free": FREE, "premium": PREMIUM} if by_tier else {})
+    assert dict(spec.tiers) == ({"free": (FREE,), "premium": (PREMIUM,)} if by_tier else {})
 
 
 def test_a_route_without_limits_judges_none() -> None:
@@ -141,7 +141,7 @@ def test_a_tier_is_one_limit_over_all_routes_and_a_routes_own_is_its_own() -> No
     first, second = (limits_of(route) for route in plan_of(f"{USERS}, {limits}", f"upstream: orders, {limits}").routes)
     assert isinstance(first, LimitSpec)
     assert isinstance(second, LimitSpec)
-    assert first.tiers["free"] == second.tiers["free"] == FREE
+    assert first.tiers["free"] == second.tiers["free"] == (FREE,)
     assert (first.own[0].scope, second.own[0].scope) == ("route/route-0", "route/route-1")
 
 

@@ -36,7 +36,7 @@ def test_settings_that_nobody_could_mean_are_refused(settings: dict[str, object]
         AnonymousSettings.model_validate(settings)
 
 
-@pytest.mark.parametrize("spec", [LimitSpec({"guest": TWO}, True, ()), LimitSpec({}, False, (OWN,))])
+@pytest.mark.parametrize("spec", [LimitSpec({"guest": (TWO,)}, True, ()), LimitSpec({}, False, (OWN,))])
 async def test_a_limit_per_consumer_or_tier_counts_each_address_of_the_anonymous(spec: LimitSpec) -> None:
     policy = LimitPolicy.build(spec, fake_ports())
     here, there = asking(address="192.0.2.7"), asking(address="192.0.2.8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from extproc.core.errors import StoreUnavailable
 from extproc.core.headers import Headers
-from extproc.core.limits import Charge, CounterState
+from extproc.core.limits import Charge, CounterState, Settlement
 from extproc.core.message import Consumer, Request
 from extproc.policies.hmac import Hmac, HmacKind, HmacSettings, Refused, base, read
 from extproc.stores.memory import MemoryCounters
@@ -372,6 +373,9 @@ async def test_only_good_signatures_are_remembered() -> None:
 
 class Down:
     async def hit(self, charge: Charge) -> tuple[CounterState, ...]:
+        raise StoreUnavailable("no answer in time")
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
         raise StoreUnavailable("no answer in time")
 
 

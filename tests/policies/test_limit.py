@@ -21,7 +21,7 @@ from tests.policies.asking import ANONYMOUS, CALLED, asking, passed, refused
 
 FREE: Final = Limit("tier", "tier/free", Per.CONSUMER, 2, 1, 2)
 PREMIUM: Final = Limit("tier", "tier/premium", Per.CONSUMER, 100, 1, 100)
-TIERS: Final = {"free": FREE, "premium": PREMIUM}
+TIERS: Final = {"free": (FREE,), "premium": (PREMIUM,)}
 BY_ADDRESS: Final = Limit("address-1", "route/orders", Per.ADDRESS, 3, 60, 3)
 BY_ROUTE: Final = Limit("route-0", "route/orders", Per.ROUTE, 1, 1, 1)
 BY_CONSUMER: Final = Limit("consumer-0", "route/orders", Per.CONSUMER, 1, 1, 1)

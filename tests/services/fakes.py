@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from extproc.core.decision import CONTINUE, Continue, Decision, LocalReply, refusal
 from extproc.core.errors import StoreUnavailable
-from extproc.core.limits import Charge, CounterState
+from extproc.core.limits import Charge, CounterState, Settlement
 from extproc.core.message import Request, Response
 from extproc.core.policy import Context, Policy
 
@@ -99,6 +100,9 @@ class NoStore:
     async def hit(self, charge: Charge) -> tuple[CounterState, ...]:
         raise StoreUnavailable("the counters did not answer in time")
 
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        raise StoreUnavailable("the counters did not answer in time")
+
 
 @dataclass(slots=True)
 class Noting:
@@ -110,6 +114,9 @@ class Noting:
     async def hit(self, charge: Charge) -> tuple[CounterState, ...]:
         self.charges.append(charge)
         return await self.store.hit(charge)  # type: ignore[attr-defined,no-any-return]
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        await self.store.settle(settlements)  # type: ignore[attr-defined]
 
 
 REFUSED: LocalReply = refusal(403, "not_admitted", "no")

@@ -16,8 +16,7 @@ from extproc.core.specs import LimitSpec
 from extproc.policies.anonymous import Anonymous
 from extproc.policies.api_key import ApiKey
 from extproc.policies.limit import LimitPolicy
-from extproc.stores.memory import MemoryCounters
-from extproc.testing import FakeClock, FakeKeys
+from extproc.testing import FakeKeys, fake_ports
 from extproc.wire.auth_pb2 import CheckResponse
 from extproc.wire.base_pb2 import HeaderValueOption
 from tests.services.conftest import Serve
@@ -36,7 +35,7 @@ def sent(answer: CheckResponse) -> dict[str, str]:
 
 
 def limit() -> Policy:
-    return LimitPolicy(LimitSpec({}, by_tier=False, own=(TEN,)), MemoryCounters(FakeClock()))
+    return LimitPolicy.build(LimitSpec({}, by_tier=False, own=(TEN,)), fake_ports())
 
 
 async def test_the_upstream_is_told_who_is_asking(serve: Serve) -> None:

@@ -65,17 +65,17 @@ async def test_a_call_that_fails_in_part_charges_nothing(serve: Serve) -> None:
     assert answer.statuses[0].limit_remaining == 4
 
 
-class Cancelled:
+class Cancelled(NoStore):
     """A store whose own task was cancelled under it."""
 
     async def hit(self, charge: object) -> tuple[()]:
         raise asyncio.CancelledError
 
 
-class Empty:
+class Empty(NoStore):
     """A store that forgets to answer."""
 
-    async def hit(self, charge: object) -> None:
+    async def hit(self, charge: object) -> None:  # type: ignore[override]
         return None
 
 

@@ -140,7 +140,7 @@ async def test_a_limit_that_is_not_there_is_no_policys_fault(serve: Serve) -> No
     assert told(rig) == (Result.ERROR, "unknown_route", "", [])
 
 
-class Paused:
+class Paused(NoStore):
     """A counter store that has begun to count and does not come to an end."""
 
     def __init__(self) -> None:

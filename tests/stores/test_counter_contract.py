@@ -9,17 +9,7 @@ import pytest
 from extproc.core.limits import NANOSECONDS, Charge, Limit, Per
 from extproc.core.ports import CounterStore
 from extproc.testing import FakeClock
-from tests.stores.counters import FIVE_A_MINUTE, ONE_A_SECOND, STORES, allowed, charge, hit, limit, remaining, told
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, clock: FakeClock) -> CounterStore:
-    return STORES[request.param](clock)
+from tests.stores.counters import FIVE_A_MINUTE, ONE_A_SECOND, allowed, charge, hit, limit, remaining, told
 
 
 async def test_a_hundred_at_once_on_five_a_minute_admit_exactly_five(store: CounterStore) -> None:

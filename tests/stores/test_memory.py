@@ -136,5 +136,5 @@ async def test_remembered_answers_are_bounded_in_number(clock: FakeClock, monkey
     assert list(store._answered) == [f"stream-{number}" for number in range(90, 100)]
 
 
-def test_counters_are_kept_by_parts_and_not_by_a_joined_text() -> None:
-    assert Counter(FIVE_A_MINUTE, ("a", "b_c")).key == ("tier/free", "tier", "consumer", "a", "b_c")
+def test_counters_are_spelled_with_the_length_of_each_part() -> None:
+    assert Counter(FIVE_A_MINUTE, ("a", "b_c")).key == "9:tier/free4:tier8:consumer4:rate1:a3:b_c"
