@@ -20,6 +20,7 @@ from extproc.services.quota_stream import Quotas, QuotaStream
 from extproc.services.server import Server
 from extproc.testing import FakeClock, FakeRecorder
 from extproc.wire.quota_pb2 import BucketId, RateLimitQuotaResponse, RateLimitQuotaUsageReports
+from tests.services.harness import settled
 
 TTL = 15
 ROUTE = "route/orders/route-0"
@@ -53,11 +54,10 @@ class Rig:
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     made = Rig(tmp_path / "quota.sock")
     await made.server.start()
+    waiting = len(asyncio.all_tasks())
     yield made
     await made.channel.close()
-    async with asyncio.timeout(20):
-        while made.service.envoys():  # grpc logs an error for each stream that a server's end cuts off
-            await asyncio.sleep(0)
+    await settled(waiting)  # grpc logs an error for each stream that a server's end cuts off
     await made.server.stop(0)
 
 
