@@ -24,8 +24,9 @@ $(VENV)/dev: $(VENV)/runtime
 up: $(VENV)/runtime
 	@exec $(BIN)/extproc up --demo compose/demo --port $(PORT) --admin-port $(ADMIN_PORT) --envoy-admin-port $(ENVOY_ADMIN_PORT)
 
+# By file: what a file has started, a gateway for one, serves its other tests.
 test: $(VENV)/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 # The bootstraps, and what they keep out, on the oldest Envoy that they are for.
 OLDEST := 1.38.3
