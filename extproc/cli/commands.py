@@ -167,6 +167,31 @@ def explain(
 
 
 @app.command()
+def simulate(
+    file: File,
+    traffic: Annotated[
+        Path, typer.Option(help="A decision log, as serve writes it; - reads standard input.", metavar="LOG")
+    ],
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A change, as tiers.free.rate=20/s; may be repeated.", metavar="PATH=VALUE"),
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Say what a change of limits would have refused of the traffic in a decision log, and whom. Nothing is changed."""
+    with reported(output):
+        from extproc.cli.simulating import parse_changes, simulate_file  # noqa: PLC0415
+
+        if str(file) == str(traffic) == "-":
+            raise typer.BadParameter("standard input is either the file or the log", param_hint="--traffic")
+        try:
+            changes = parse_changes(change or [])
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--set") from None
+        simulate_file(file, traffic, changes, as_json=output is Output.JSON)
+
+
+@app.command()
 def password(output: OutputOption = Output.TEXT) -> None:
     """Hash a password for a file of users: asks for it, or reads the first line of standard input."""
     with reported(output):
