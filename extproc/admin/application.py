@@ -32,11 +32,6 @@ class Facts(Protocol):
 
     def ready(self) -> bool: ...
 
-    def plan(self) -> dict[str, object]: ...
-
-    def published_keys(self) -> dict[str, object] | None:
-        """The JWKS with which upstreams verify our tokens; None where nothing is signed."""
-
     def settle(self) -> None:
         """Called before `metrics`, and not in its thread: what was measured until now is to be in it."""
 
@@ -44,17 +39,16 @@ class Facts(Protocol):
         """Content type and text. Called in a thread."""
 
 
-def application(facts: Facts, token: str | None, keeper: KeyKeeper | None, events: Events) -> Starlette:
+class GatewayFacts(Facts, Protocol):
+    def plan(self) -> dict[str, object]: ...
+
+    def published_keys(self) -> dict[str, object] | None:
+        """The JWKS with which upstreams verify our tokens; None where nothing is signed."""
+
+
+def application(facts: GatewayFacts, token: str | None, keeper: KeyKeeper | None, events: Events) -> Starlette:
     """Without a token, nothing but health, metrics and public keys is answered. `keeper` is None where there is no
     store of keys."""
-    scraping = asyncio.Lock()
-
-    async def healthz(request: Request) -> Response:
-        return JSONResponse({"status": "alive"})
-
-    async def readyz(request: Request) -> Response:
-        ready = facts.ready()
-        return JSONResponse({"status": "ready" if ready else "not ready"}, status_code=200 if ready else 503)
 
     async def plan(request: Request) -> Response:
         return JSONResponse(facts.plan())
@@ -65,6 +59,24 @@ def application(facts: Facts, token: str | None, keeper: KeyKeeper | None, event
             return JSONResponse({"reason": "nothing_is_signed"}, 404)
         return JSONResponse(keys, headers={"cache-control": JWKS_AGE}, media_type="application/jwk-set+json")
 
+    own = [Route(JWKS, jwks), Route("/plan", for_bearer(token, plan))]
+    return Starlette(
+        routes=[*routes(facts), *own, *key_routes(keeper, events, partial(for_bearer, token))],
+        exception_handlers={HTTPException: http_problem},
+    )
+
+
+def routes(facts: Facts) -> list[Route]:
+    """What every process of ours tells everybody."""
+    scraping = asyncio.Lock()
+
+    async def healthz(request: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def readyz(request: Request) -> Response:
+        ready = facts.ready()
+        return JSONResponse({"status": "ready" if ready else "not ready"}, status_code=200 if ready else 503)
+
     async def metrics(request: Request) -> Response:
         accept = ", ".join(request.headers.getlist("accept"))
         # Thousands of series take long to write: in a thread, so that decisions go on meanwhile, and in one at a time.
@@ -73,20 +85,10 @@ def application(facts: Facts, token: str | None, keeper: KeyKeeper | None, event
             content_type, text = await asyncio.to_thread(facts.metrics, accept)
         return Response(text, headers={"content-type": content_type})
 
-    return Starlette(
-        routes=[
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
-            Route("/metrics", metrics),
-            Route(JWKS, jwks),
-            Route("/plan", _for_bearer(token, plan)),
-            *key_routes(keeper, events, partial(_for_bearer, token)),
-        ],
-        exception_handlers={HTTPException: http_problem},
-    )
+    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
 
 
-def _for_bearer(token: str | None, endpoint: Endpoint) -> Endpoint:
+def for_bearer(token: str | None, endpoint: Endpoint) -> Endpoint:
     async def guarded(request: Request) -> Response:
         given = request.headers.get("authorization", "")
         if not token or not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):

@@ -16,10 +16,11 @@ from extproc.stores.fallback import Fallback
 from extproc.stores.memory import MemoryCounters
 from extproc.stores.quota_file import QuotaFile
 from extproc.stores.redis_connection import RedisConnection
-from extproc.stores.redis_counters import RedisCounters
+from extproc.stores.redis_counters import SCRIPT, RedisCounters
 
 COUNTERS: Final = "counters"  # the store's name in events and in what is said of it
 REDIS: Final = "redis"
+PROBE: Final = 1.0  # seconds that opening a connection may take while no request waits for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def open_counters(project: Project, clock: Clock, events: Events) -> Counted:
         tended = (_quotas(project, plan.quotas, here, clock, events),) if plan.quotas else ()
         return Counted(MEMORY, Fallback(here), here, tended)
     deadline = plan.counters_timeout
-    connection = RedisConnection(plan.counters, COUNTERS, events, deadline, deadline)
+    connection = RedisConnection(plan.counters, COUNTERS, events, max(deadline, PROBE), deadline, SCRIPT)
     return Counted(REDIS, Fallback(RedisCounters(connection, clock), here), here, (connection,), connection)
 
 

@@ -22,7 +22,8 @@ from extproc.app.envoy import find_envoy, validate, version_of
 from extproc.app.folders import WORK_FOLDER, write_private
 from extproc.app.ports import busy
 from extproc.app.project import SOCKETS, build_gateway, read_project
-from extproc.app.sidecar import ADMIN_TOKEN, SIGNALS
+from extproc.app.serving import SIGNALS
+from extproc.app.sidecar import ADMIN_TOKEN
 from extproc.bootstrap.version import warning
 from extproc.plan.model import Endpoint, Plan
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, Generic, ParamSpec, TypeVar
 
 from extproc.core.limits import Charge, CounterState, Settlement
-from extproc.core.ports import CounterStore, Events, Recorder
+from extproc.core.ports import CounterStore, Events, Recorder, WindowCounters
 from extproc.core.record import DecisionRecord
+from extproc.core.windows import Addition, Counted
 
 AT_ONCE: Final = 128  # some 0.4 ms of counting
 P = ParamSpec("P")
@@ -94,6 +95,23 @@ class ObservedCounters:
             self._ended("unavailable")
             raise
         self._ended("settled")
+
+
+class ObservedWindows:
+    """The same for calendar counters, which refuse nothing themselves: counted or unavailable."""
+
+    def __init__(self, store: WindowCounters, ended: Callable[[str], None]) -> None:
+        self._store = store
+        self._ended = ended
+
+    async def add(self, additions: tuple[Addition, ...]) -> Counted:
+        try:
+            counted = await self._store.add(additions)
+        except Exception:
+            self._ended("unavailable")
+            raise
+        self._ended("counted")
+        return counted
 
 
 class Unheard:

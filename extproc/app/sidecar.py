@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import gc
 import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import grpc
-import uvicorn
 from starlette.applications import Starlette
 
 from extproc.admin.application import application
@@ -24,14 +19,15 @@ from extproc.app.counter_store import open_counters
 from extproc.app.lag import lag_measured
 from extproc.app.observing import Gathered, Harmless, ObservedCounters, RecordedAndCounted, ToldAndCounted
 from extproc.app.ports import listen
-from extproc.app.project import Project, Tended, build_gateway
+from extproc.app.project import Project, build_gateway
+from extproc.app.serving import all_tended, http_served, settle_memory, signalled
 from extproc.config.model import MEMORY
 from extproc.core.gateway import Gateway
 from extproc.core.names import sidecar_sockets
 from extproc.core.ports import Ports, Recorder
 from extproc.core.record import DecisionRecord
 from extproc.plan.describe import describe
-from extproc.plan.model import Endpoint, Plan
+from extproc.plan.model import Plan
 from extproc.services.access_log import AccessLog
 from extproc.services.ext_authz import ExtAuthz
 from extproc.services.ext_proc import ExtProc
@@ -46,9 +42,6 @@ from extproc.telemetry import JsonRecorder, Metrics
 
 ADMIN_TOKEN: Final = "EXTPROC_ADMIN_TOKEN"  # noqa: S105 - the variable's name
 GRACE: Final = 2.0
-YOUNG: Final = 10_000  # objects made, and not freed at once, between two collections; some hundred decisions
-OLDER: Final = 20
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Sidecar:
@@ -114,31 +107,25 @@ class Sidecar:
 
     async def run(self) -> None:
         """Serve until a signal. Raises OSError or SocketInUse where an address or socket cannot be had."""
-        stopping = _signalled()
+        stopping = signalled()
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._log.close)
-            await stack.enter_async_context(_admin(self._plan.sidecar.admin, self))
+            token = os.environ.get(ADMIN_TOKEN)  # noqa: TID251 - the composition root's to read
+            await stack.enter_async_context(http_served(listen(self._plan.sidecar.admin), self.admin(token)))
             await stack.enter_async_context(lag_measured(self._clock, self._harmless(self._metrics.loop_lagged)))
             await stack.enter_async_context(self._built.in_use())
             await stack.enter_async_context(self._counted.in_use())
-            await stack.enter_async_context(_tended((*self._built.tended, *self._counted.tended)))
+            await stack.enter_async_context(all_tended((*self._built.tended, *self._counted.tended)))
             _make_folder(Path(self._plan.sidecar.folder))
             await self._server.start()
             stack.push_async_callback(self._server.stop, GRACE)
-            _settle()
+            settle_memory()
             await self._server.serve()
             self._ready = True
             self._recorder.event("ready", revision=self._plan.revision, routes=len(self._plan.routes))
             await stopping.wait()
             self._ready = False
             self._recorder.event("stopping")
-
-
-def _settle() -> None:
-    """What is loaded by now stays: no later collection looks at it again, and none runs at every third decision."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG, OLDER, OLDER)
 
 
 def _make_folder(folder: Path) -> None:
@@ -153,44 +140,3 @@ def free_slot(plan: Plan) -> str:
     if live is not None:
         raise SocketInUse(f"another sidecar serves {live}; its counters are in its memory, so it cannot be joined")
     return slots[0]
-
-
-def _signalled() -> asyncio.Event:
-    """Set by the first signal. Handlers are installed by hand: a background job starts with SIGINT ignored."""
-    stopping = asyncio.Event()
-    for number in SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    return stopping
-
-
-@contextlib.asynccontextmanager
-async def _tended(tended: Sequence[Tended]) -> AsyncIterator[None]:
-    """One task each, ended with the block; a task that fails ends the sidecar."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one.tend()) for one in tended]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-
-
-class _Uvicorn(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """The process has its own handlers; uvicorn's would replace them."""
-        yield
-
-
-@contextlib.asynccontextmanager
-async def _admin(address: Endpoint, sidecar: Sidecar) -> AsyncIterator[None]:
-    listening = listen(address)
-    token = os.environ.get(ADMIN_TOKEN)  # noqa: TID251 - the composition root's to read
-    config = uvicorn.Config(sidecar.admin(token), log_config=None, access_log=False, lifespan="off")
-    server = _Uvicorn(config)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(server.serve(sockets=[listening]))
-        try:
-            yield
-        finally:
-            server.should_exit = True

@@ -61,10 +61,31 @@ def init(
         typer.echo("\n".join([*written, NEXT.format(folder=folder)]))
 
 
+LimitFolder = Annotated[
+    Path | None,
+    typer.Option(help="A folder of envoyproxy/ratelimit's files instead of a FILE.", metavar="DIR"),
+]
+MergeDomains = Annotated[bool, typer.Option("--merge-domains", help="These files may share a domain.")]
+
+
 @app.command()
-def check(file: File, output: OutputOption = Output.TEXT) -> None:
-    """Check a gateway file: every problem at once, with its place."""
+def check(
+    file: Annotated[
+        Path | None, typer.Argument(help="The gateway.yaml; - reads standard input.", metavar="FILE")
+    ] = None,
+    ratelimit_config: LimitFolder = None,
+    merge_domains: MergeDomains = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Check a gateway file: every problem at once, with its place. Or files of envoyproxy/ratelimit."""
+    if (file is None) == (ratelimit_config is None):
+        raise typer.BadParameter("write one of FILE and --ratelimit-config DIR")
     with reported(output):
+        if file is None:
+            from extproc.cli.ratelimit import check_limits  # noqa: PLC0415
+
+            check_limits(ratelimit_config or Path(), merge=merge_domains, as_json=output is Output.JSON)
+            return
         from extproc.cli.files import checked  # noqa: PLC0415
 
         good = checked(file)
@@ -208,12 +229,89 @@ def password(output: OutputOption = Output.TEXT) -> None:
 
 
 @app.command()
-def serve(file: File) -> None:
-    """Run the sidecar for a gateway file, until SIGTERM."""
-    with reported():
-        from extproc.cli.running import serve_file  # noqa: PLC0415
+def serve(
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(help="The gateway.yaml; - reads standard input.", metavar="FILE")
+    ] = None,
+    ratelimit_config: LimitFolder = None,
+    address: Annotated[
+        str, typer.Option(help="Its gRPC service; unix:PATH is one as well.", metavar="HOST:PORT")
+    ] = "127.0.0.1:8081",
+    admin: Annotated[
+        str | None,
+        typer.Option(help="Its HTTP: /json, /healthcheck, /metrics. 127.0.0.1:9900 if free.", metavar="HOST:PORT"),
+    ] = None,
+    store: Annotated[
+        str,
+        typer.Option(
+            help="Where counters are: memory, or a Redis's URL.",
+            metavar="URL",
+            envvar="EXTPROC_RATELIMIT_STORE",
+            show_envvar=True,
+        ),
+    ] = "memory",
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Its certificate chain, for TLS; read again once replaced.", metavar="FILE")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The certificate's key.", metavar="FILE")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(help="Clients must have a certificate of this authority.", metavar="FILE")
+    ] = None,
+    near_limit_ratio: Annotated[
+        str, typer.Option(help="The share of a limit from which hits count as near it.", metavar="0..1")
+    ] = "0.8",
+    merge_domains: MergeDomains = False,
+    shadow_mode: Annotated[bool, typer.Option("--shadow-mode", help="Count everything, refuse nothing.")] = False,
+    quota_mode: Annotated[bool, typer.Option("--quota-mode", help="Every limit is a quota.")] = False,
+    response_headers: Annotated[
+        str | None,
+        typer.Option(help="Tell clients of limit, remaining, reset: three names, or default.", metavar="NAMES"),
+    ] = None,
+    dynamic_metadata: Annotated[
+        bool, typer.Option("--dynamic-metadata", help="Tell filters behind what was asked.")
+    ] = False,
+) -> None:
+    """Run the sidecar for a gateway file, or a rate limit service for envoyproxy/ratelimit's files, until SIGTERM."""
+    if (file is None) == (ratelimit_config is None):
+        raise typer.BadParameter("write one of FILE and --ratelimit-config DIR")
+    if file is not None:
+        if extra := _given(context, besides={"file"}):
+            raise typer.BadParameter(f"{extra} goes with --ratelimit-config DIR, not with a FILE")
+        with reported():
+            from extproc.cli.running import serve_file  # noqa: PLC0415
 
-        serve_file(file)
+            serve_file(file)
+        return
+    with reported():
+        from extproc.cli.ratelimit import options_of, serve_limits  # noqa: PLC0415
+
+        try:
+            options = options_of(
+                ratelimit_config, address, admin, near_limit_ratio, response_headers, store,
+                tls_cert, tls_key, tls_client_ca,
+                shown=_is_typed(context, "store"), merge=merge_domains, shadow=shadow_mode, quota=quota_mode,
+                metadata=dynamic_metadata,
+            )  # fmt: skip
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+        serve_limits(options)
+
+
+def _given(context: typer.Context, besides: set[str]) -> str:
+    """The first option that was written, as it was."""
+    for parameter in context.command.params:
+        if parameter.name in besides or parameter.name is None:
+            continue
+        if _is_typed(context, parameter.name):
+            return parameter.opts[0]
+    return ""
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    """And not left out, nor read from the environment."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @app.command()

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from enum import IntEnum
 
 from extproc.cli.output import Output, write_json
+from extproc.core.errors import RefusedLimits
 from extproc.core.problems import InvalidConfig, Problem
 
 
@@ -19,9 +20,10 @@ class Exit(IntEnum):
     RUNTIME = 3
 
 
+NOTHING = "nothing was started"
 EXPECTED = (
     "AdminFailed", "AlreadyThere", "CannotRun", "KeyConflict", "NoDemo", "NoEnvoy", "NoKeyStore", "NotReady",
-    "SocketInUse", "StoreUnavailable", "UnknownKey", "Unreadable",
+    "SocketInUse", "StoreUnavailable", "UnknownKey", "Unreadable", "UnusableCertificate",
 )  # fmt: skip
 
 
@@ -35,7 +37,7 @@ def reported(output: Output = Output.TEXT) -> Iterator[None]:
         yield
     except Exception as raised:
         errors = _leaves(raised)
-        if all(isinstance(error, InvalidConfig) for error in errors):
+        if all(isinstance(error, InvalidConfig | RefusedLimits) for error in errors):
             if output is Output.JSON:
                 write_json({"ok": False, "problems": [asdict(one) for error in errors for one in _found(error)]})
                 _end(Exit.FINDINGS)
@@ -52,13 +54,17 @@ def _leaves(group: BaseException) -> list[BaseException]:
 
 
 def _found(error: BaseException) -> tuple[Problem, ...]:
+    if isinstance(error, RefusedLimits):
+        return (Problem(error.file, max(error.line, 1), 1, "", error.message),)
     return error.problems if isinstance(error, InvalidConfig) else ()
 
 
 def _problems(error: BaseException) -> list[str]:
+    if isinstance(error, RefusedLimits):  # in the words that its reader may look for
+        return [str(error), f"in line {error.line}; {NOTHING}" if error.line else NOTHING]
     problems = _found(error)
     count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
-    return [*map(str, problems), f"{count}, nothing was started"]
+    return [*map(str, problems), f"{count}, {NOTHING}"]
 
 
 def _sentence(error: BaseException) -> str:

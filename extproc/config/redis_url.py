@@ -16,7 +16,7 @@ NO_SHARED_URL: Final = (
     "not the URL of a Redis: write redis://HOST:PORT/NUMBER, redis+sentinel://HOST:PORT,HOST:PORT/SERVICE, "
     "redis+cluster://HOST:PORT,HOST:PORT, each with rediss for TLS, or unix:///SOCKET?db=NUMBER"
 )
-SHARED_PATTERN: Final = r"rediss?(?:\+cluster)?://\S+|rediss?\+sentinel://[^/\s]+/\S+|unix:///\S+"
+SHARED_PATTERN: Final = r"rediss?(?:\+cluster)?://\S+|rediss?\+sentinel://[^/\s]+/\S+|unix://[^/\s]*/\S+"
 MANY: Final = re.compile(
     r"(?P<scheme>rediss?)\+(?P<kind>sentinel|cluster)://(?:(?P<user>[^@:/\s]*)(?::(?P<password>[^@/\s]*))?@)?"
     r"(?P<hosts>[^@/?#\s]+)(?:/(?P<service>[A-Za-z0-9._-]+)(?:/(?P<database>[0-9]{1,5}))?)?/?"

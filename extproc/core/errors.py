@@ -3,10 +3,12 @@
 ExtprocError
 ├── CouldNotDecide          the service answers with an explicit deny; carries the reason code and the HTTP status
 │   ├── UnknownRoute        Envoy named a route, or a revision of the plan, that this sidecar does not hold
+│   ├── InvalidCall         Envoy asked something that no limit can answer
 │   ├── PolicyFailed        a policy raised, or returned something that is not a decision
 │   ├── InvalidMutation     a policy asked for a header or body edit that Envoy must not make
 │   ├── StoreUnavailable    a store could not answer in time, or is full
 │   └── ProviderUnavailable an identity provider could not be asked, or what it said was no answer
+├── RefusedLimits           files with rate limits cannot be used; those before them stay in force
 ├── InvalidToken            a token is not believed; whoever asked turns that into a refusal
 └── ProtocolViolation       Envoy's side of an ext_proc stream broke the order of messages; the stream is aborted
 """
@@ -32,6 +34,12 @@ class UnknownRoute(CouldNotDecide):
 
     reason = "unknown_route"
     status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class InvalidCall(CouldNotDecide):
+    """A call without a domain, or without descriptors: its text is told to whoever called."""
+
+    reason = "invalid_call"
 
 
 class PolicyFailed(CouldNotDecide):
@@ -61,6 +69,16 @@ class ProviderUnavailable(CouldNotDecide):
 
     reason = "provider_unavailable"
     status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class RefusedLimits(ExtprocError):
+    """Says `FILE: what is wrong`, in the words that operators of envoyproxy/ratelimit know. `line` 0 is none."""
+
+    def __init__(self, file: str, message: str, line: int = 0) -> None:
+        super().__init__(f"{file}: {message}")
+        self.file = file
+        self.message = message
+        self.line = line
 
 
 class InvalidToken(ExtprocError):

@@ -10,6 +10,8 @@ from extproc.core.headers import Headers
 from extproc.core.limits import Charge, CounterState, Settlement
 from extproc.core.message import Consumer
 from extproc.core.record import DecisionRecord
+from extproc.core.tally import Tally
+from extproc.core.windows import Addition, Counted
 
 ASYMMETRIC: Final = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
@@ -43,6 +45,26 @@ class CounterStore(Protocol):
         Raises:
             StoreUnavailable: it may be done or not; it may be asked for again.
         """
+
+
+class WindowCounters(Protocol):
+    async def add(self, additions: tuple[Addition, ...]) -> Counted:
+        """Add to all counters, in their order and whatever they hold. Each is exact; together they are no transaction.
+
+        Raises:
+            StoreUnavailable: nobody knows what was counted.
+        """
+
+
+class LimitMeter(Protocol):
+    """Hears what becomes of hits on the limits of envoyproxy/ratelimit's files. Must return at once."""
+
+    def hits(self, domain: str, descriptor: str, tally: Tally) -> None: ...
+
+    def domain_not_found(self, domain: str) -> None: ...
+
+    def shadowed(self) -> None:
+        """A call was over, and let through because everything is."""
 
 
 class KeyStore(Protocol):

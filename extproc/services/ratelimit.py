@@ -7,7 +7,7 @@ Envoy admits it whatever its failure mode says.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -41,6 +41,8 @@ UNITS: Final = (
 )  # fmt: skip
 # Envoy's enum of units for overrides has the same numbers, without the week (rls.proto).
 SECONDS: Final[dict[int, int]] = dict(UNITS)
+Call = grpc.aio.ServicerContext[RateLimitRequest, RateLimitResponse]
+ShouldRateLimit = Callable[[RateLimitRequest, Call], Awaitable[RateLimitResponse]]
 
 
 class RateLimit:
@@ -60,9 +62,7 @@ class RateLimit:
         self._recorder = recorder
         self._chance = chance
 
-    async def should_rate_limit(
-        self, call: RateLimitRequest, context: grpc.aio.ServicerContext[RateLimitRequest, RateLimitResponse]
-    ) -> RateLimitResponse:
+    async def should_rate_limit(self, call: RateLimitRequest, context: Call) -> RateLimitResponse:
         started = self._clock.monotonic()
         entries = [{entry.key: entry.value for entry in descriptor.entries} for descriptor in call.descriptors]
         first = entries[0] if entries else {}
@@ -122,12 +122,16 @@ class RateLimit:
         self._recorder.record(record_of(NAME, named.get(ROUTE, ""), request, outcome, took, detail))
 
     def handler(self) -> grpc.GenericRpcHandler:
-        method = grpc.unary_unary_rpc_method_handler(
-            self.should_rate_limit,
-            request_deserializer=reading(RateLimitRequest),
-            response_serializer=RateLimitResponse.SerializeToString,
-        )
-        return grpc.method_handlers_generic_handler(SERVICE, {"ShouldRateLimit": method})
+        return handler_of(self.should_rate_limit)
+
+
+def handler_of(should_rate_limit: ShouldRateLimit) -> grpc.GenericRpcHandler:
+    method = grpc.unary_unary_rpc_method_handler(
+        should_rate_limit,
+        request_deserializer=reading(RateLimitRequest),
+        response_serializer=RateLimitResponse.SerializeToString,
+    )
+    return grpc.method_handlers_generic_handler(SERVICE, {"ShouldRateLimit": method})
 
 
 def _outcome(decision: Decision, step: Step, judged: Judged | None = None) -> Outcome:

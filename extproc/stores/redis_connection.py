@@ -7,6 +7,7 @@ answer was lost would be made again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
@@ -30,13 +31,21 @@ class RedisConnection:
     """One for each server and process, shared by all that is kept there. `store` is its name in what is told."""
 
     def __init__(
-        self, url: str, store: str, events: Events, timeout: float = TIMEOUT, deadline: float | None = None
+        self,
+        url: str,
+        store: str,
+        events: Events,
+        timeout: float = TIMEOUT,
+        deadline: float | None = None,
+        script: bytes | None = None,
     ) -> None:
         """Nothing is opened yet. `url` has been checked by `config.redis_url`. `timeout` is for each step, `deadline`
-        for all together."""
+        for all together of what a request waits for. `script` is loaded before anybody needs it."""
         self._store = store
         self._events = events
         self._patience = timeout * STEPS if deadline is None else deadline
+        self._probe_patience = max(self._patience, timeout)  # no request waits for it, and it leaves a connection
+        self._script = script
         self._client: Any = client_of(url, timeout)
         self._is_cluster = isinstance(self._client, RedisCluster)
         self._lost = False
@@ -48,7 +57,7 @@ class RedisConnection:
         if self._lost:
             raise StoreUnavailable(f"{self._store}: Redis does not answer")
         try:
-            answer = await self._in_time(question)
+            answer = await self._in_time(question, self._patience)
         except StoreUnavailable:
             self._doubted.set()
             raise
@@ -93,28 +102,30 @@ class RedisConnection:
 
     async def _probe(self) -> None:
         try:
-            await self._in_time(_ping)
+            await self._in_time(self._look, self._probe_patience)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the sidecar: others need no Redis
             self._now(lost=True, error=type(error).__name__ if not isinstance(error, StoreUnavailable) else str(error))
         else:
             self._reached = True
             self._now(lost=False)
 
+    async def _look(self, client: Client) -> None:
+        if isinstance(client, RedisCluster):  # who has which slots now
+            await client.initialize()
+            await client.nodes_manager.initialize()
+        await client.ping()
+        if self._script is not None:
+            with contextlib.suppress(RedisError):  # of a Cluster, a node may be gone, and the others are not
+                await client.script_load(self._script)
+
     def _now(self, *, lost: bool, **fields: object) -> None:
         if lost != self._lost:
             self._lost = lost
             self._events.event(STORE_LOST if lost else STORE_FOUND, store=self._store, **fields)
 
-    async def _in_time(self, question: Callable[[Redis], Awaitable[T]]) -> T:
+    async def _in_time(self, question: Callable[[Redis], Awaitable[T]], patience: float) -> T:
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(patience):
                 return await question(self._client)
         except (RedisError, OSError) as error:  # among them TimeoutError; what they say names addresses and commands
             raise StoreUnavailable(f"{self._store}: Redis does not answer ({type(error).__name__})") from None
-
-
-async def _ping(client: Client) -> None:
-    if isinstance(client, RedisCluster):  # who has which slots now
-        await client.initialize()
-        await client.nodes_manager.initialize()
-    await client.ping()

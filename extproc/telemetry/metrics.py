@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from extproc.core.gateway import Gateway
 from extproc.core.record import DecisionRecord
+from extproc.core.specs import LIMIT
 from extproc.telemetry.exposition import exposition
 from extproc.telemetry.families import Families
 from extproc.telemetry.labels import Labels
+from extproc.telemetry.limits import LimitMetrics
 from extproc.telemetry.tallies import Tally
 from extproc.telemetry.timings import Timing
 
@@ -30,17 +32,28 @@ class Metrics:
         # From the start, so that the first failure is an increase and no new series.
         self._reloads = {result: families.config_reloads.labels(result) for result in (SUCCESS, FAILURE)}
 
+    def limits(self) -> LimitMetrics:
+        """More families in the same registry, for who serves files of envoyproxy/ratelimit; to be asked once."""
+        return LimitMetrics(self._families.registry)
+
     def exposition(self, accept: str) -> tuple[str, bytes]:
         """Content type and text, in the format that suits the Accept header best."""
         return exposition(self._families.registry, accept)
 
     def config_loaded(self, gateway: Gateway) -> None:
         """At the start and at every reload that succeeds: from now on this plan's names are labels."""
-        self._labels.routes = frozenset(gateway.routes)
-        self._labels.policies = gateway.policies
+        self._loaded(frozenset(gateway.routes), gateway.policies, gateway.revision)
+
+    def limits_loaded(self, domains: Collection[str], revision: str) -> None:
+        """The same for files of envoyproxy/ratelimit: their domains stand where routes do, and they have one policy."""
+        self._loaded(frozenset(domains), frozenset({LIMIT}), revision)
+
+    def _loaded(self, routes: frozenset[str], policies: frozenset[str], revision: str) -> None:
+        self._labels.routes = routes
+        self._labels.policies = policies
         self._decisions.clear()
         self._policies.clear()
-        self._families.config.info({"revision": gateway.revision})
+        self._families.config.info({"revision": revision})
         self._reloads[SUCCESS].inc()
 
     def config_refused(self) -> None:

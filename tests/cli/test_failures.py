@@ -9,13 +9,14 @@ import pytest
 from extproc.app.demo import NoDemo
 from extproc.app.envoy import NoEnvoy
 from extproc.app.local import CannotRun
+from extproc.app.server_certificates import UnusableCertificate
 from extproc.cli.admin_keys import AdminFailed
 from extproc.cli.auditing import Unreadable
 from extproc.cli.failures import EXPECTED, Exit, reported
 from extproc.cli.healthcheck import NotReady
 from extproc.cli.keys import NoKeyStore
 from extproc.cli.scaffolding import AlreadyThere
-from extproc.core.errors import StoreUnavailable
+from extproc.core.errors import RefusedLimits, StoreUnavailable
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.services.server import SocketInUse
 from extproc.stores.key_changes import KeyConflict, UnknownKey
@@ -27,6 +28,8 @@ TAKEN = OSError(errno.EADDRINUSE, "Address already in use")
 CASES = [
     (InvalidConfig([PROBLEM]), Exit.FINDINGS, [str(PROBLEM), ONE]),
     (InvalidConfig([PROBLEM] * 2), Exit.FINDINGS, [str(PROBLEM)] * 2 + ["2 problems, nothing was started"]),
+    (RefusedLimits("a.yaml", "said", 7), Exit.FINDINGS, ["a.yaml: said", "in line 7; nothing was started"]),
+    (RefusedLimits("a.yaml", "said"), Exit.FINDINGS, ["a.yaml: said", "nothing was started"]),
     (TAKEN, Exit.RUNTIME, ["extproc: Address already in use"]),
     (OSError("in words"), Exit.RUNTIME, ["extproc: in words"]),
     (FileNotFoundError(errno.ENOENT, "No such file", "a.pem"), Exit.RUNTIME, ["extproc: a.pem: No such file"]),
@@ -78,6 +81,6 @@ def test_no_failure_is_no_exit() -> None:
 def test_every_expected_failure_exists_under_its_name() -> None:
     kinds = (
         *(AdminFailed, AlreadyThere, CannotRun, KeyConflict, NoDemo, NoEnvoy, NoKeyStore, NotReady, SocketInUse),
-        *(StoreUnavailable, UnknownKey, Unreadable),
+        *(StoreUnavailable, UnknownKey, Unreadable, UnusableCertificate),
     )
     assert {kind.__name__ for kind in kinds} == set(EXPECTED)

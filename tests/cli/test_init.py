@@ -29,7 +29,7 @@ def test_it_writes_a_gateway_a_policy_and_its_test(tmp_path: Path) -> None:
 
 def test_what_it_writes_passes_check_plan_explain_and_its_own_test(tmp_path: Path) -> None:
     extproc("init", "x", folder=tmp_path)
-    assert extproc("check", "x/gateway.yaml", folder=tmp_path).output.startswith("x/gateway.yaml: ok (1 routes")
+    assert extproc("check", "x/gateway.yaml", folder=tmp_path).output.startswith("x/gateway.yaml: ok (1 route,")
     assert "require_header" in extproc("plan", "x/gateway.yaml", folder=tmp_path).output
     explained = extproc("explain", "x/gateway.yaml", "--path", "/", folder=tmp_path)
     assert "refuse 403 header_missing  by require_header, x/gateway.yaml:" in explained.output

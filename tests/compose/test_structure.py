@@ -127,7 +127,13 @@ def test_published_ports_are_on_the_loopback_and_can_be_moved() -> None:
 def test_every_variable_has_a_default() -> None:
     found = [match for text in texts(written()) for match in VARIABLE.finditer(text) if match[0] != "$$"]
     assert [match[0] for match in found if match["default"] is None] == []
-    assert {match["name"] for match in found} == {"GATEWAY_PORT", "ADMIN_PORT", "ADMIN_TOKEN", "GATEWAY_FOLDER"}
+    assert {match["name"] for match in found} == {
+        "GATEWAY_PORT",
+        "ADMIN_PORT",
+        "ADMIN_TOKEN",
+        "GATEWAY_FOLDER",
+        "COUNTERS",
+    }
 
 
 def test_every_variable_is_in_the_readme() -> None:

@@ -27,6 +27,12 @@ SHOWN: Final = {
         "tests/config/test_expressions.py",
     ),
     "Limits": ("tests/e2e/test_limits.py", "tests/stores/test_counter_contract.py", "tests/core/test_rate_limit.py"),
+    "A rate limit service": (
+        "tests/e2e/test_ratelimit_files.py",
+        "tests/conformance/test_ratelimit.py",
+        "tests/config/test_ratelimit_files.py",
+        "tests/stores/test_window_contract.py",
+    ),
     "Model versions": ("tests/core/test_choice.py", "tests/policies/test_choose.py"),
     "Answers edited": ("tests/e2e/test_edited_answers.py",),
     "Policies of your own": (

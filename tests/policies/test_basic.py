@@ -268,7 +268,9 @@ def test_a_hash_that_is_none_or_would_stall_the_gateway_is_refused_and_not_quote
 
 
 @pytest.mark.parametrize(
-    "password", [costing(memory=64 * 1024, passes=3, lanes=4), costing(passes=27), hash_password("hunter2")]
+    "password",
+    [costing(memory=64 * 1024, passes=3, lanes=4), costing(passes=27), hash_password("hunter2")],
+    ids=["large", "slow", "ours"],
 )
 def test_a_hash_that_others_recommend_is_taken(password: str, tmp_path: Path) -> None:
     assert made(tmp_path, [{"name": "acme", "password": password}])

@@ -44,7 +44,7 @@ def issued(*names: x509.GeneralName, common_names: tuple[str, ...] = ()) -> Issu
     return AUTHORITY.issue(*names, common_names=common_names, usage=CLIENT)
 
 
-@pytest.mark.parametrize(("kind", "name"), NAMES.items())
+@pytest.mark.parametrize(("kind", "name"), NAMES.items(), ids=NAMES)
 async def test_each_type_of_name_is_read_by_itself(kind: str, name: str) -> None:
     assert await asked(ALL, consumer=kind) == Consumer(name)
 
@@ -110,13 +110,19 @@ async def test_a_certificate_ends_while_its_connection_is_open() -> None:
 
 
 @pytest.mark.parametrize(
-    "pem", ["x", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", ALL.key_pem.decode(), "\ud800"]
+    "pem",
+    ["x", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", ALL.key_pem.decode(), "\ud800"],
+    ids=["text", "no certificate", "a key", "a surrogate"],
 )
 async def test_what_cannot_be_read_is_refused(pem: str) -> None:
     assert await asked(pem, consumer="subject_cn") == (401, "unreadable_certificate")
 
 
-@pytest.mark.parametrize("name", [ALL.fingerprint.upper(), ALL.fingerprint[:-1], "ab:" * 21 + "ab", "g" * 64])
+@pytest.mark.parametrize(
+    "name",
+    [ALL.fingerprint.upper(), ALL.fingerprint[:-1], "ab:" * 21 + "ab", "g" * 64],
+    ids=["capitals", "short", "colons", "letters"],
+)
 def test_a_fingerprint_has_one_spelling(name: str) -> None:
     with pytest.raises(ValidationError, match="64 hexadecimal digits"):
         ClientCertificateSettings(consumer="fingerprint", allowed=[name])

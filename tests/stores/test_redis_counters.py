@@ -11,11 +11,12 @@ from typing import Any, Final
 import pytest
 
 from extproc.app.clock import SystemClock
+from extproc.app.counter_store import PROBE
 from extproc.core.calendar import Unit
 from extproc.core.errors import StoreUnavailable
 from extproc.core.limits import Charge, Counter, Hit, Kind, Limit, Per
 from extproc.stores.redis_connection import PATIENT, STORE_FOUND, STORE_LOST, RedisConnection
-from extproc.stores.redis_counters import RedisCounters
+from extproc.stores.redis_counters import SCRIPT, RedisCounters
 from extproc.testing import FakeClock
 from tests import redis_groups
 from tests.redis_groups import RedisNode, folder
@@ -50,7 +51,7 @@ class Told:
 @contextlib.asynccontextmanager
 async def counters(url: str, told: Told, deadline: float = DEADLINE) -> AsyncIterator[RedisCounters]:
     """As a sidecar has them: looked after."""
-    connection = RedisConnection(url, "counters", told, deadline, deadline)
+    connection = RedisConnection(url, "counters", told, max(deadline, PROBE), deadline, SCRIPT)
     tending = asyncio.ensure_future(connection.tend())
     try:
         yield RedisCounters(connection, SystemClock())

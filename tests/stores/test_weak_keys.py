@@ -57,6 +57,7 @@ def test_sound_moduli_are_not_taken_for_those() -> None:
         (SOUND, 1 << 256 | 1, "an exponent or a modulus that no sound key has"),
         (SOUND + 1, 65_537, "an exponent or a modulus that no sound key has"),
     ],
+    ids=["1024", "2047", "8193", "exponent 1", "even exponent", "large exponent", "even modulus"],
 )
 def test_numbers_that_no_sound_key_has_are_refused(modulus: int, exponent: int, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
