@@ -21,14 +21,16 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from pydantic import PydanticDeprecatedSince212
 
-from extproc.wire import auth_pb2, base_pb2, process_pb2, ratelimit_pb2
+from extproc.wire import accesslog_pb2, auth_pb2, base_pb2, process_pb2, ratelimit_pb2
 
 with warnings.catch_warnings():
     # envoy-data-plane 2.2 is generated for an older pydantic.
     warnings.simplefilter("ignore", PydanticDeprecatedSince212)
     from envoy_data_plane.envoy.config.core import v3 as core
+    from envoy_data_plane.envoy.data.accesslog import v3 as accesslog_data
     from envoy_data_plane.envoy.extensions.common.ratelimit import v3 as common
     from envoy_data_plane.envoy.extensions.filters.http.ext_proc import v3 as ext_proc_filter
+    from envoy_data_plane.envoy.service.accesslog import v3 as accesslog
     from envoy_data_plane.envoy.service.auth import v3 as auth
     from envoy_data_plane.envoy.service.ext_proc import v3 as ext_proc
     from envoy_data_plane.envoy.service.ratelimit import v3 as ratelimit
@@ -38,17 +40,28 @@ with warnings.catch_warnings():
     from envoy_data_plane.message_pool import default_message_pool
 
 ROOT = Path(__file__).parents[2]
-FILES = (base_pb2.DESCRIPTOR, auth_pb2.DESCRIPTOR, ratelimit_pb2.DESCRIPTOR, process_pb2.DESCRIPTOR)
+FILES = (
+    accesslog_pb2.DESCRIPTOR, base_pb2.DESCRIPTOR, auth_pb2.DESCRIPTOR, ratelimit_pb2.DESCRIPTOR,
+    process_pb2.DESCRIPTOR,
+)  # fmt: skip
 
 WELL_KNOWN: dict[str, type[betterproto2.Message]] = {
     "google.protobuf.BoolValue": google.BoolValue,
     "google.protobuf.Duration": google.Duration,
     "google.protobuf.Struct": google.Struct,
     "google.protobuf.Timestamp": google.Timestamp,
+    "google.protobuf.UInt32Value": google.UInt32Value,
     "google.protobuf.UInt64Value": google.UInt64Value,
 }
 
 COUNTERPARTS: dict[str, type[betterproto2.Message]] = {
+    "extproc.wire.AccessLogCommon": accesslog_data.AccessLogCommon,
+    "extproc.wire.HTTPAccessLogEntry": accesslog_data.HttpAccessLogEntry,
+    "extproc.wire.HTTPResponseProperties": accesslog_data.HttpResponseProperties,
+    "extproc.wire.StreamAccessLogsMessage": accesslog.StreamAccessLogsMessage,
+    "extproc.wire.StreamAccessLogsMessage.HTTPAccessLogEntries": accesslog.StreamAccessLogsMessageHttpAccessLogEntries,
+    "extproc.wire.StreamAccessLogsMessage.Identifier": accesslog.StreamAccessLogsMessageIdentifier,
+    "extproc.wire.StreamAccessLogsResponse": accesslog.StreamAccessLogsResponse,
     "extproc.wire.Address": core.Address,
     "extproc.wire.HeaderMap": core.HeaderMap,
     "extproc.wire.HeaderValue": core.HeaderValue,
@@ -210,6 +223,8 @@ TOP_LEVEL = (
     "extproc.wire.RateLimitResponse",
     "extproc.wire.ProcessingRequest",
     "extproc.wire.ProcessingResponse",
+    "extproc.wire.StreamAccessLogsMessage",
+    "extproc.wire.StreamAccessLogsResponse",
 )
 
 
@@ -226,10 +241,12 @@ SAMPLES: dict[str, object] = {
     "int64": -1,
     "string": "grüße",
     "uint32": 2**32 - 1,
+    "uint64": 2**64 - 1,
     "google.protobuf.BoolValue": wrappers_pb2.BoolValue(value=False),  # a set false is not an unset one
     "google.protobuf.Duration": duration_pb2.Duration(seconds=59, nanos=250_000_000),
     "google.protobuf.Struct": struct_of({"text": "gold", "number": 3, "list": [True, None], "inner": {"a": "b"}}),
     "google.protobuf.Timestamp": timestamp_pb2.Timestamp(seconds=1_700_000_000, nanos=500_000_000),
+    "google.protobuf.UInt32Value": wrappers_pb2.UInt32Value(value=0),
     "google.protobuf.UInt64Value": wrappers_pb2.UInt64Value(value=0),  # "look, do not count"
 }
 
@@ -276,7 +293,7 @@ def as_value(value: object) -> object:
             return value.ToDatetime(tzinfo=dt.UTC)
         case duration_pb2.Duration():
             return value.ToTimedelta()
-        case wrappers_pb2.BoolValue() | wrappers_pb2.UInt64Value():
+        case wrappers_pb2.BoolValue() | wrappers_pb2.UInt32Value() | wrappers_pb2.UInt64Value():
             return value.value
         case Message():
             return as_envoys(value)
@@ -317,7 +334,7 @@ def test_we_read_what_envoys_side_writes(name: str, variant: int) -> None:
 PROBE = """
 import sys
 from google.protobuf import descriptor_pool
-from extproc.wire import auth_pb2, base_pb2, process_pb2, ratelimit_pb2
+from extproc.wire import accesslog_pb2, auth_pb2, base_pb2, process_pb2, ratelimit_pb2
 
 for name in sys.stdin.read().split():
     try:
