@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from extproc.admin.keys import key_routes
 from extproc.admin.problems import http_problem, problem
+from extproc.admin.usage import UsageReader, usage_route
 from extproc.core.ports import Events
 from extproc.stores.key_keeper import KeyKeeper
 
@@ -46,9 +47,15 @@ class GatewayFacts(Facts, Protocol):
         """The JWKS with which upstreams verify our tokens; None where nothing is signed."""
 
 
-def application(facts: GatewayFacts, token: str | None, keeper: KeyKeeper | None, events: Events) -> Starlette:
+def application(
+    facts: GatewayFacts,
+    token: str | None,
+    keeper: KeyKeeper | None,
+    events: Events,
+    usage: UsageReader | None = None,
+) -> Starlette:
     """Without a token, nothing but health, metrics and public keys is answered. `keeper` is None where there is no
-    store of keys."""
+    store of keys, `usage` where none is kept."""
 
     async def plan(request: Request) -> Response:
         return JSONResponse(facts.plan())
@@ -59,9 +66,10 @@ def application(facts: GatewayFacts, token: str | None, keeper: KeyKeeper | None
             return JSONResponse({"reason": "nothing_is_signed"}, 404)
         return JSONResponse(keys, headers={"cache-control": JWKS_AGE}, media_type="application/jwk-set+json")
 
-    own = [Route(JWKS, jwks), Route("/plan", for_bearer(token, plan))]
+    guard = partial(for_bearer, token)
+    own = [Route(JWKS, jwks), Route("/plan", guard(plan)), usage_route(usage, guard)]
     return Starlette(
-        routes=[*routes(facts), *own, *key_routes(keeper, events, partial(for_bearer, token))],
+        routes=[*routes(facts), *own, *key_routes(keeper, events, guard)],
         exception_handlers={HTTPException: http_problem},
     )
 

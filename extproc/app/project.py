@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -13,6 +13,7 @@ from extproc.app.assemble import assemble
 from extproc.app.clock import SystemClock
 from extproc.app.key_store import open_key_store
 from extproc.app.observing import Unheard
+from extproc.config.changes import Change
 from extproc.config.expressions import compile_expression
 from extproc.config.load import Loaded, load
 from extproc.core.gateway import Gateway
@@ -77,11 +78,14 @@ class Built:
         return all(one.ready() for one in self.tended)
 
 
-def read_project(file: Path, environment: Mapping[str, str], text: str | None = None) -> Project:
-    """Load and compile a file, or `text` as if it stood there. Raises InvalidConfig with every problem."""
+def read_project(
+    file: Path, environment: Mapping[str, str], text: str | None = None, changes: Sequence[Change] = ()
+) -> Project:
+    """Load and compile a file, or `text` as if it stood there, with `changes` as if they were written in it. Raises
+    InvalidConfig with every problem."""
     registry = discover(file.absolute().parent)
     try:
-        loaded = load(file, environment, registry.settings, text)
+        loaded = load(file, environment, registry.settings, text, changes)
     except InvalidConfig as invalid:
         raise InvalidConfig([*registry.problems, *invalid.problems]) from None
     if registry.problems:

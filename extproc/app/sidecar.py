@@ -20,7 +20,8 @@ from extproc.app.lag import lag_measured
 from extproc.app.observing import Gathered, Harmless, ObservedCounters, RecordedAndCounted, ToldAndCounted
 from extproc.app.ports import listen
 from extproc.app.project import Project, build_gateway
-from extproc.app.serving import all_tended, http_served, settle_memory, signalled
+from extproc.app.serving import Tending, all_tended, http_served, settle_memory, signalled
+from extproc.app.usage import USAGE_UNSAVED, UsageKept, open_usage
 from extproc.config.model import MEMORY
 from extproc.core.gateway import Gateway
 from extproc.core.names import sidecar_sockets
@@ -57,7 +58,7 @@ class Sidecar:
         self._log = BackgroundLog(sys.stdout, harmless(metrics.line_dropped))
         self._recorder = JsonRecorder(clock, self._log.put)
         self._events = ToldAndCounted(self._recorder, harmless(metrics.happened))
-        metrics.may_happen(KEYS_UNAVAILABLE, KEYS_UNREADABLE, STORE_LOST, UNCLEAN, UNSAVED)
+        metrics.may_happen(KEYS_UNAVAILABLE, KEYS_UNREADABLE, STORE_LOST, UNCLEAN, UNSAVED, USAGE_UNSAVED)
         self._counted = counted = open_counters(project, clock, self._events)
         metrics.watch_store(MEMORY, counted.here.__len__, counted.here.capacity)
         self._operations = Gathered[str](harmless(partial(metrics.store_operated, counted.name)))
@@ -67,6 +68,8 @@ class Sidecar:
         self._gateway, ports = built.gateway, built.ports
         metrics.config_loaded(self._gateway)
         recorder = RecordedAndCounted(self._recorder, self._decisions)
+        usage = open_usage(plan.sidecar, clock, self._events)
+        self._usage = UsageKept(usage, self._events) if usage else None
         self._server = Server(free_slot(plan), self._handlers(ports, recorder))
 
     def _handlers(self, ports: Ports, recorder: Recorder) -> list[grpc.GenericRpcHandler]:
@@ -74,7 +77,7 @@ class Sidecar:
             ExtAuthz(self._current, ports.clock, recorder),
             RateLimit(self._current, ports.counters, ports.clock, recorder, ports.chance),
             ExtProc(self._current, ports.clock, recorder),
-            AccessLog(ports.counters),
+            AccessLog(ports.counters, self._usage.add if self._usage else None),
         )
         handlers = [service.handler() for service in services]
         if self._plan.quotas:
@@ -100,7 +103,11 @@ class Sidecar:
 
     def admin(self, token: str | None) -> Starlette:
         ledger = self._built.ledger
-        return application(self, token, KeyKeeper(ledger, self._clock) if ledger else None, self._events)
+        return application(self, token, KeyKeeper(ledger, self._clock) if ledger else None, self._events, self._usage)
+
+    def _tended(self) -> tuple[Tending, ...]:
+        usage = (self._usage,) if self._usage else ()
+        return (*self._built.tended, *self._counted.tended, *usage)
 
     def published_keys(self) -> dict[str, object] | None:
         return self._built.signer.published() if self._built.signer else None
@@ -122,7 +129,7 @@ class Sidecar:
             await stack.enter_async_context(lag_measured(self._clock, self._harmless(self._metrics.loop_lagged)))
             await stack.enter_async_context(self._built.in_use())
             await stack.enter_async_context(self._counted.in_use())
-            await stack.enter_async_context(all_tended((*self._built.tended, *self._counted.tended)))
+            await stack.enter_async_context(all_tended(self._tended()))
             _make_folder(Path(self._plan.sidecar.folder))
             await self._server.start()
             stack.push_async_callback(self._server.stop, GRACE)

@@ -17,7 +17,7 @@ from envoy_data_plane.envoy.extensions.filters.http.ratelimit import v3 as rls
 from envoy_data_plane.envoy.type import v3 as envoy_type
 from envoy_data_plane.envoy.type.matcher import v3 as metadata_matcher
 
-from extproc.bootstrap.names import SIDECAR_CLUSTER, packed
+from extproc.bootstrap.names import SIDECAR_CLUSTER, packed, seconds
 from extproc.bootstrap.sidecar import UNAVAILABLE, call
 from extproc.core.decision import MAX_REPLY_BODY
 from extproc.core.names import (
@@ -35,6 +35,7 @@ from extproc.core.names import (
     ROUTE,
     ROUTE_ATTRIBUTE,
     SCHEME_ATTRIBUTE,
+    USAGE_LOG,
 )
 from extproc.plan.model import Plan, RoutePlan, ToModel
 
@@ -43,6 +44,7 @@ ATTRIBUTES: Final = (
     ROUTE_ATTRIBUTE, ANSWER_ATTRIBUTE, ID_ATTRIBUTE, METHOD_ATTRIBUTE, PATH_ATTRIBUTE, HOST_ATTRIBUTE, SCHEME_ATTRIBUTE,
     ADDRESS_ATTRIBUTE,
 )  # fmt: skip
+GATHERED: Final = 16 * 1024  # bytes of log entries, some fifty of them
 TOO_MANY: Final = envoy_type.HttpStatus(code=envoy_type.StatusCode.TooManyRequests)
 Mode = proc.ProcessingModeHeaderSendMode
 BodyMode = proc.ProcessingModeBodySendMode
@@ -134,7 +136,6 @@ def _mode(show_body: bool) -> proc.ProcessingMode:
 def ended_requests(plan: Plan) -> accesslog.AccessLog:
     """A stream on which the sidecar hears of the end of each request that holds something, as it happens: an entry that
     waited would hold its slot. Where nobody listens entries are lost, which leases are for."""
-    settled = {limit.settle for spec in plan.counted for limit in spec.every if limit.settle}
     held = [metadata_matcher.MetadataMatcherPathSegment(key=DECIDED_HELD)]
     config = grpc_log.HttpGrpcAccessLogConfig(
         common_config=grpc_log.CommonGrpcAccessLogConfig(
@@ -143,7 +144,7 @@ def ended_requests(plan: Plan) -> accesslog.AccessLog:
             grpc_service=core.GrpcService(envoy_grpc=core.GrpcServiceEnvoyGrpc(cluster_name=SIDECAR_CLUSTER)),
             buffer_size_bytes=0,
         ),
-        additional_response_headers_to_log=sorted(settled),
+        additional_response_headers_to_log=_settled(plan),
     )
     return accesslog.AccessLog(
         name="envoy.access_loggers.http_grpc",
@@ -157,3 +158,24 @@ def ended_requests(plan: Plan) -> accesslog.AccessLog:
         ),
         typed_config=packed(config),
     )
+
+
+def used(plan: Plan) -> accesslog.AccessLog:
+    """A stream on which the sidecar hears of every request, for its sums: a second's worth at once, after the answer:
+    no request waits for it. It is a stream of its own, so that what gathers keeps no slot waiting."""
+    config = grpc_log.HttpGrpcAccessLogConfig(
+        common_config=grpc_log.CommonGrpcAccessLogConfig(
+            log_name=USAGE_LOG,
+            transport_api_version=core.ApiVersion.V3,
+            grpc_service=core.GrpcService(envoy_grpc=core.GrpcServiceEnvoyGrpc(cluster_name=SIDECAR_CLUSTER)),
+            buffer_flush_interval=seconds(1),
+            buffer_size_bytes=GATHERED,
+        ),
+        additional_response_headers_to_log=_settled(plan),
+    )
+    return accesslog.AccessLog(name="envoy.access_loggers.http_grpc", typed_config=packed(config))
+
+
+def _settled(plan: Plan) -> list[str]:
+    """The headers of answers that say what a request came to."""
+    return sorted({limit.settle for spec in plan.counted for limit in spec.every if limit.settle})

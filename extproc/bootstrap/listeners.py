@@ -12,7 +12,7 @@ from envoy_data_plane.envoy.extensions.filters.network.connection_limit import v
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm
 
 from extproc.bootstrap import edge, tls
-from extproc.bootstrap.callouts import ended_requests
+from extproc.bootstrap.callouts import ended_requests, used
 from extproc.bootstrap.clusters import socket_address
 from extproc.bootstrap.filters import http_filters
 from extproc.bootstrap.names import BUFFER_LIMIT, MAX_RESPONSE_EDIT, packed, seconds
@@ -67,7 +67,11 @@ def _connection_manager(plan: Plan, item: ListenerPlan) -> listener.Filter:
         codec_type=hcm.HttpConnectionManagerCodecType.AUTO,
         route_config=route_configuration(plan),
         http_filters=http_filters(plan),
-        access_log=[edge.access_log(), *([ended_requests(plan)] if plan.holds else [])],
+        access_log=[
+            edge.access_log(),
+            *([ended_requests(plan)] if plan.holds else []),
+            *([used(plan)] if plan.sidecar.usage else []),
+        ],
         early_header_mutation_extensions=[edge.early_header_mutation()],
         local_reply_config=edge.local_replies(),
         # By default every answer says `server: envoy`; the filter that removes it does not see what Envoy answers

@@ -22,7 +22,7 @@ class Exit(IntEnum):
 
 NOTHING = "nothing was started"
 EXPECTED = (
-    "AdminFailed", "AlreadyThere", "CannotRun", "KeyConflict", "NoDemo", "NoEnvoy", "NoKeyStore", "NotReady",
+    "AdminFailed", "AlreadyThere", "CannotRun", "KeyConflict", "NoDemo", "NoEnvoy", "NoKeyStore", "NoUsage", "NotReady",
     "SocketInUse", "StoreUnavailable", "UnknownKey", "Unreadable", "UnusableCertificate",
 )  # fmt: skip
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from extproc.app.project import Project, build_gateway, read_project
+from extproc.config.changes import Change
 from extproc.config.load import Kinds
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.plan.model import Plan
@@ -16,9 +18,9 @@ STANDARD_INPUT = Path("-")
 BESIDE_NOTHING = Path(os.devnull)
 
 
-def read(file: Path) -> Project:
-    """A file, loaded and compiled. Raises InvalidConfig."""
-    return read_project(file, os.environ, text_of(file))  # noqa: TID251 - a command runs in the operator's environment
+def read(file: Path, changes: Sequence[Change] = (), text: str | None = None) -> Project:
+    """A file, loaded and compiled, or `text` in its place. Raises InvalidConfig."""
+    return read_project(file, os.environ, text_of(file) if text is None else text, changes)  # noqa: TID251 - a command runs in the operator's environment
 
 
 def text_of(file: Path) -> str | None:

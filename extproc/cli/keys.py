@@ -16,6 +16,7 @@ from rich.text import Text
 
 from extproc.app.clock import SystemClock
 from extproc.app.sidecar import ADMIN_TOKEN
+from extproc.cli.admin_address import ADMIN, AdminAddress
 from extproc.cli.admin_keys import AdminKeys
 from extproc.cli.files import read
 from extproc.cli.output import console, write_json
@@ -24,7 +25,6 @@ from extproc.config.redis_url import check_redis_url, is_redis_url, names_passwo
 from extproc.plan.compile import located_keys
 from extproc.stores.key_keeper import KeyWish, RotationWish, parse_expiry, parse_overlap, read_wish
 
-ADMIN: Final = "EXTPROC_ADMIN"
 GATEWAY: Final = Path("gateway.yaml")
 SHOWN: Final = "whoever lists processes reads arguments: name a gateway file that takes the URL from the environment"
 COLUMNS: Final = ("id", "consumer", "tier", "scopes", "groups", "created", "replaced by", "expires")
@@ -45,7 +45,7 @@ def where(file: Path | None, store: str | None, admin: str | None, token: str | 
         return StoreKeys(_checked(store))
     if admin is not None or (file is None and environment.get(ADMIN)):
         with _usage():
-            return AdminKeys(admin or environment[ADMIN], token or environment.get(ADMIN_TOKEN, ""))
+            return AdminKeys(AdminAddress(admin or environment[ADMIN], token or environment.get(ADMIN_TOKEN, "")))
     named = file or GATEWAY
     located = read(named).plan.sidecar.keys
     if located is None:

@@ -143,6 +143,7 @@ def _summary(plan: PlanDescription) -> Iterable[Text]:
         "tiers": "; ".join(f"{tier.name} {tier.rule}" for tier in plan.tiers),
         "filters": f"{', '.join(use.name.removeprefix(PREFIX) for use in every)} for every request",
         "listeners": ", ".join(map(_listener, plan.listeners)),
+        "usage": f"of each request, from Envoy's access log, kept for {plan.usage}" if plan.usage else "",
         "revision": plan.revision,
     }
     for name, said in lines.items():

@@ -19,6 +19,7 @@ def check_counted(raw: Raw) -> list[Finding]:
         *_without_tiers(raw, mapping(raw.get("defaults")), ("defaults",)),
         *(finding for index, route in items(raw, "routes") for finding in _route(raw, route, ("routes", index))),
         *_unkept(raw),
+        *_unsaved_usage(raw),
     ]
 
 
@@ -56,6 +57,15 @@ def _unkept(raw: Raw) -> Iterator[Finding]:
             if str(limits.get(key)).endswith(LONG):
                 said = "counters are in memory, and a quota of a day or longer must outlast a restart"
                 yield Finding((*path, key), said, "write sidecar: {stores: {quotas: file:quotas.sqlite}}")
+
+
+def _unsaved_usage(raw: Raw) -> Iterator[Finding]:
+    sidecar = mapping(raw.get("sidecar"))
+    stores = mapping(sidecar.get("stores"))
+    if sidecar.get("usage") is None or (stores.get("counters") or MEMORY) != MEMORY or stores.get("quotas") is not None:
+        return
+    said = "counters are in memory, and usage is kept in the file of the quotas"
+    yield Finding(("sidecar", "usage"), said, "write sidecar: {stores: {quotas: file:quotas.sqlite}}")
 
 
 def _written(raw: Raw) -> Iterator[tuple[Path, Raw]]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any, Final
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from extproc.config.changes import Change, apply
 from extproc.config.environment import substitute
 from extproc.config.model import Config
 from extproc.config.permissions import check_permissions
@@ -53,8 +54,14 @@ class Loaded:
         return place(str(self.file), self.source, Finding(path, message, hint))
 
 
-def load(file: FilePath, environment: Mapping[str, str], kinds: Kinds, text: str | None = None) -> Loaded:
-    """Read and check a file (or `text` as if it stood there).
+def load(
+    file: FilePath,
+    environment: Mapping[str, str],
+    kinds: Kinds,
+    text: str | None = None,
+    changes: Sequence[Change] = (),
+) -> Loaded:
+    """Read and check a file (or `text` as if it stood there), with `changes` as if they were written in it.
 
     Raises:
         InvalidConfig: with every problem found.
@@ -62,6 +69,8 @@ def load(file: FilePath, environment: Mapping[str, str], kinds: Kinds, text: str
     source = parse(_read(file) if text is None else text, lambda scalar: substitute(scalar, environment))
     context = {FOLDER: file.absolute().parent}
     findings: list[Finding] = []
+    for change in changes if source.readable else ():
+        source.findings += apply(change, source, lambda scalar: substitute(scalar, environment))
     config = _validate(Config, source.data, (), context, findings) if source.readable else None
     settings = _plugin_settings(source.data, kinds, context, findings)
     for check in (check_references, check_permissions, check_quota_stream) if source.readable else ():
@@ -87,6 +96,9 @@ def _read(file: FilePath) -> str:
 
 
 def place(file: str, source: Source, finding: Finding) -> Problem:
+    changed = source.changed_at(finding.path)
+    if changed is not None:
+        return Problem(f"--set {changed}", 1, 1, spell_path(finding.path), finding.message, finding.hint)
     line, column = source.position(finding.path)
     repeated = finding.path and isinstance(finding.path[-1], int) and finding.path[-1] < 0
     path = finding.path[:-1] if repeated else finding.path

@@ -177,6 +177,19 @@ class Signing(Settings):
     """How long a token is good. A token is used again for the same consumer and upstream during the first half."""
 
 
+def _whole_hours(value: timedelta) -> timedelta:
+    if value % timedelta(hours=1):
+        raise ValueError("usage is summed up by the hour: write 24h or 90d")
+    return value
+
+
+class UsageSettings(Settings):
+    """What each consumer used: requests, bytes and tokens, summed up by the hour."""
+
+    keep: Annotated[Duration, AfterValidator(_whole_hours)] = timedelta(days=90)
+    """For how long: whole hours or days, a year at most."""
+
+
 class Sidecar(Settings):
     """The Python process that Envoy asks."""
 
@@ -193,6 +206,10 @@ class Sidecar(Settings):
     """How upstreams are told who is asking so that they can verify it. Needed where a route has `forward: signed`."""
     quota_stream: QuotaStream | None = None
     """How Envoys share limits that they judge by themselves. Needed where a limit has `placement: quota_stream`."""
+    usage: UsageSettings | None = None
+    """What each consumer used, for `extproc usage`, kept where the counters are: in the Redis, or in the file that
+    `stores.quotas` names. Told by Envoy's access log, after the answer: best effort, and no request waits for it. Left
+    out: nothing is kept."""
 
     @field_validator("address")
     @classmethod

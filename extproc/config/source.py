@@ -40,15 +40,23 @@ class TooLarge(Exception):
 class Source:
     """One file's data. `positions` has the place of every value; for a member of a mapping, that is its key's.
 
-    `readable` is false where there is no data to judge, and the findings say why.
+    `readable` is false where there is no data to judge, and the findings say why. `changed` are the values that were
+    set by hand, with how that was asked for.
     """
 
     data: Any = field(default=None, repr=False)  # secrets as well, as they are written
     readable: bool = True
     positions: dict[Path, Position] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    changed: dict[Path, str] = field(default_factory=dict)
     values: int = 0
     most: int = MAX_VALUES
+
+    def changed_at(self, path: Path) -> str | None:
+        """How the value there was set, or the nearest around it; of what was only made to set something, that."""
+        around = [path[:length] for length in range(len(path), -1, -1)]
+        inside = [] if path in self.positions else [one for one in self.changed if one[: len(path)] == path]
+        return next((self.changed[one] for one in (*around, *inside) if one in self.changed), None)
 
     def position(self, path: Path) -> Position:
         """The place of the path, or of the nearest thing around it that was written."""

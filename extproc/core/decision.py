@@ -15,7 +15,7 @@ from itertools import chain
 
 from extproc.core.errors import InvalidMutation
 from extproc.core.headers import control_character, is_token
-from extproc.core.limits import Settlement
+from extproc.core.limits import Judged, Settlement
 from extproc.core.message import Consumer
 from extproc.core.names import is_owned
 
@@ -109,7 +109,7 @@ class Continue:
     body of the message under judgement; `consumer` says who is asking (authentication only); `upstream` names the
     upstream that shall serve a request whose route leaves the choice open; `facts` go into the decision's record;
     `remove_query` are names of query parameters that the upstream does not get. Envoy writes what is left anew, in the
-    order of the names. `held` is what the request holds of counters until it ends.
+    order of the names. `held` is what the request holds of counters until it ends; `judged` when limits were judged.
     """
 
     request: HeaderEdits = NO_EDITS
@@ -120,17 +120,20 @@ class Continue:
     facts: Mapping[str, str] = field(default_factory=dict)
     remove_query: tuple[str, ...] = ()
     held: tuple[Settlement, ...] = field(default=(), repr=False)
+    judged: Judged | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class LocalReply:
-    """Refuse, or answer, without the upstream. `reason` is a code in snake_case: a metric label, never a secret."""
+    """Refuse, or answer, without the upstream. `reason` is a code in snake_case: a metric label, never a secret.
+    `judged` is when limits were judged, where they were."""
 
     status: int
     reason: str
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = field(default=b"", repr=False)
     facts: Mapping[str, str] = field(default_factory=dict)
+    judged: Judged | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         HTTPStatus(self.status)

@@ -41,6 +41,11 @@ def _read(item: Any, headers: Mapping[str, str]) -> Settlement:
     return Settlement(Counter(limit, tuple(map(str, subject))), held, amount)
 
 
+def settled_amount(text: str) -> int:
+    """What an answer's header says that a request came to; 0 where it says none."""
+    return max(0, _number(text))
+
+
 def _number(text: str) -> int:
     return (
         min(int(text), LARGEST) if text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST)) else NO_NUMBER

@@ -163,15 +163,25 @@ class Hit:
     count: int = 1
 
 
+class Judged(NamedTuple):
+    """When a charge was judged, by both clocks of the sidecar: the one that never steps back, and the one on the wall.
+    It is written down, so that a simulation can judge at the same moment."""
+
+    monotonic: int
+    time: float
+
+
 class Charge(NamedTuple):
     """All counters that one call judges, together: when one refuses, none is charged.
 
     `key` makes the charge idempotent (a gRPC retry brings the same one); None is never idempotent. It is also the name
-    of what the call holds from then on: its slot of a concurrency, its reservation of a budget.
+    of what the call holds from then on: its slot of a concurrency, its reservation of a budget. `at` is now, where
+    whoever charges has looked at the clock already; a store with a clock of its own does not read it.
     """
 
     hits: tuple[Hit, ...]
     key: str | None = None
+    at: Judged | None = None
 
 
 class Settlement(NamedTuple):

@@ -55,6 +55,7 @@ DECIDED_ANONYMOUS: Final = "anonymous"  # in place of the consumer, who has no n
 DECIDED_GROUPS: Final = "groups"
 DECIDED_REASON: Final = "reason"
 DECIDED_VERSION: Final = "version"
+USAGE_LOG: Final = "extproc.usage"  # the access log stream that tells of every request, for its sums
 DECIDED_HELD: Final = "held"  # what is to be settled at the request's end: core.held
 # Those that Envoy's access log shows; the route it knows by itself.
 LOGGED: Final = (DECIDED_REVISION, DECIDED_CONSUMER, DECIDED_TIER, DECIDED_REASON, DECIDED_VERSION)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from extproc.core.decision import NO_EDITS, Continue, Decision, HeaderEdits, LocalReply
-from extproc.core.limits import Settlement
+from extproc.core.limits import Judged, Settlement
 from extproc.core.message import Consumer
 
 
@@ -28,6 +28,7 @@ class Outcome:
     steps: tuple[Step, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     held: tuple[Settlement, ...] = field(default=(), repr=False)
+    judged: Judged | None = field(default=None, repr=False)
 
     @property
     def ended_by(self) -> str:
@@ -49,6 +50,7 @@ class Merged:
     facts: dict[str, str] = field(default_factory=dict)
     remove_query: tuple[str, ...] = ()
     held: tuple[Settlement, ...] = ()
+    judged: Judged | None = None
 
     def add(self, decision: Decision) -> None:
         """Raises InvalidMutation where two sets of edits are too much together."""
@@ -67,6 +69,8 @@ class Merged:
                 self.held += decision.held
             if decision.remove_query:
                 self.remove_query = tuple(dict.fromkeys(self.remove_query + decision.remove_query))
+        if decision.judged is not None:
+            self.judged = decision.judged
         if decision.facts:
             self.facts.update(decision.facts)
 
@@ -74,7 +78,7 @@ class Merged:
         continued = Continue(
             self.request, self.response, self.body, None, self.upstream, remove_query=self.remove_query
         )
-        return Outcome(self.reply or continued, self.consumer, tuple(self.steps), self.facts, self.held)
+        return Outcome(self.reply or continued, self.consumer, tuple(self.steps), self.facts, self.held, self.judged)
 
     def _promised(self, reply: LocalReply) -> LocalReply:
         """A refusal by a later policy still tells what the earlier ones promised the client: RateLimit, for one."""

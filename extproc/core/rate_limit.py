@@ -6,14 +6,16 @@ Only limits that can refuse are told, and only what is known of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
 from extproc.core.decision import LocalReply, refusal
-from extproc.core.limits import UNKNOWN, CounterState, Kind
+from extproc.core.limits import UNKNOWN, CounterState, Judged, Kind
 
 JITTER: Final = 10  # of the time to wait, a tenth more at most: not everybody who was refused comes back at once
 LONGEST_JITTER: Final = 60  # seconds
+LIMIT: Final = "limit"  # the fact of a record that names the limit which refused
 Headers = tuple[tuple[str, str], ...]
 
 
@@ -45,14 +47,16 @@ def _legacy(told: Sequence[CounterState]) -> Headers:
     )
 
 
-def rate_limited(states: Sequence[CounterState], *, legacy: bool = False, chance: float = 0.0) -> LocalReply:
+def rate_limited(
+    states: Sequence[CounterState], *, legacy: bool = False, chance: float = 0.0, judged: Judged | None = None
+) -> LocalReply:
     """The refusal, of which the limit that takes longest to recover says when to come back. `chance`, from 0 to below
-    1, is how much of the jitter is added: nobody is told to come earlier than it helps."""
+    1, is how much of the jitter is added: nobody is told to come earlier than it helps. The record names the limit."""
     slowest = max((state for state in states if state.refuses), key=lambda state: state.retry_after)
     name, seconds = slowest.counter.limit.name, slowest.retry_after_seconds
     seconds += int(chance * (1 + min(max(1, seconds // JITTER), LONGEST_JITTER)))
     fields = {**dict(rate_limit_headers(states, legacy=legacy)), "retry-after": str(seconds)}
-    return refusal(
+    reply = refusal(
         HTTPStatus.TOO_MANY_REQUESTS.value,
         "rate_limited",
         f"the limit {name} is used up",
@@ -62,3 +66,4 @@ def rate_limited(states: Sequence[CounterState], *, legacy: bool = False, chance
         reset=slowest.reset_seconds,
         retry_after=seconds,
     )
+    return replace(reply, facts={LIMIT: name}, judged=judged)

@@ -7,6 +7,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from extproc.core.limits import Judged
+
 NO_FACTS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -22,6 +24,8 @@ class DecisionRecord(NamedTuple):
     """`policy` is the one that refused or failed; empty for an allow, and where none did: an unknown route, for one.
 
     `duration` and the steps' times are in nanoseconds; `status` is what the client gets, 0 where the upstream says.
+
+    `judged` is when limits were judged, where they were: what a simulation of another limit needs to know.
 
     `detail` is for the operator: it names the policy and the kind of failure, never a value from the request.
     """
@@ -43,3 +47,4 @@ class DecisionRecord(NamedTuple):
     detail: str = ""
     facts: Mapping[str, str] = NO_FACTS
     steps: tuple[tuple[str, int], ...] = ()
+    judged: Judged | None = None

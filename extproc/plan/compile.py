@@ -326,6 +326,7 @@ def _sidecar(config: Config, file: FilePath) -> SidecarPlan:
         counters=config.sidecar.stores.counters,
         counters_timeout=config.sidecar.stores.counters_timeout.total_seconds(),
         quotas=_beside(config.sidecar.stores.quotas, file),
+        usage=int(config.sidecar.usage.keep.total_seconds()) if config.sidecar.usage else None,
     )
 
 

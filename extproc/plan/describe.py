@@ -9,6 +9,7 @@ from extproc.core.limits import Limit
 from extproc.core.policy import Phase
 from extproc.core.problems import spell_path
 from extproc.core.specs import HUNDREDTHS, LIMIT, ChooseSpec, LimitSpec
+from extproc.core.usage import HOUR
 from extproc.plan.description import (
     FieldDescription,
     FilterDescription,
@@ -66,7 +67,15 @@ def describe(plan: Plan, filters: Filters = no_filters) -> PlanDescription:
         tiers=tuple(TierDescription(name, limit_rules(limits)) for name, limits in _tiers(plan).items()),
         routes=routes,
         totals=Totals(len(routes), {str(number): calls.count(number) for number in range(MOST_CALLS + 1)}),
+        usage=_usage(plan.sidecar.usage),
     )
+
+
+def _usage(keep: int | None) -> str:
+    if keep is None:
+        return ""
+    days, hours = divmod(keep // HOUR, 24)
+    return " ".join(filter(None, (f"{days}d" if days else "", f"{hours}h" if hours else "")))
 
 
 def _listener(item: ListenerPlan) -> ListenerDescription:

@@ -133,8 +133,11 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class PlanDescription:
+    """`usage` says for how many days and hours what consumers used is kept; empty where it is not."""
+
     revision: str
     listeners: tuple[ListenerDescription, ...]
     tiers: tuple[TierDescription, ...]
     routes: tuple[RouteDescription, ...]
     totals: Totals
+    usage: str

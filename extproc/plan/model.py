@@ -203,6 +203,7 @@ class SidecarPlan:
     counters: str = field(default="memory", repr=False)  # or the URL of a Redis
     counters_timeout: float = 0.05
     quotas: str | None = None  # a file's absolute name
+    usage: int | None = None  # for how many seconds what was used is kept
 
 
 @dataclass(frozen=True, slots=True)

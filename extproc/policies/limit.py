@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from extproc import (
     Charge,
+    Clock,
     Consumer,
     Context,
     Continue,
@@ -19,6 +20,7 @@ from extproc import (
     Expression,
     HeaderEdits,
     Hit,
+    Judged,
     Limit,
     LimitSpec,
     LocalReply,
@@ -43,6 +45,7 @@ class LimitPolicy(Policy):
     store: CounterStore
     expressions: Mapping[str, Expression]
     chance: Callable[[], float]
+    clock: Clock
 
     name: ClassVar[str] = "limit"
     Settings: ClassVar[type[LimitSpec]] = LimitSpec
@@ -53,26 +56,29 @@ class LimitPolicy(Policy):
         texts = {
             text for limit in settings.every for text in (limit.cost, limit.of if limit.per is Per.KEY else "") if text
         }
-        return LimitPolicy(settings, ports.counters, {text: ports.expression(text) for text in texts}, ports.chance)
+        expressions = {text: ports.expression(text) for text in texts}
+        return LimitPolicy(settings, ports.counters, expressions, ports.chance, ports.clock)
 
     async def on_request(self, request: Request, context: Context) -> Decision:
         limits = self._limits(context.consumer)
         if isinstance(limits, LocalReply):
             return limits
         hits = self._hits(limits, request, context)
-        states = await self.store.hit(Charge(hits, key=request.stream or None))
+        judged = Judged(self.clock.monotonic(), self.clock.now())
+        states = await self.store.hit(Charge(hits, key=request.stream or None, at=judged))
         for state in states:
             if state.refuses:
-                return rate_limited(states, legacy=self.spec.legacy, chance=self.chance())
-        return self._continue(states, request.stream)
+                return rate_limited(states, legacy=self.spec.legacy, chance=self.chance(), judged=judged)
+        return self._continue(states, request.stream, judged)
 
-    def _continue(self, states: Sequence[CounterState], stream: str) -> Continue:
+    def _continue(self, states: Sequence[CounterState], stream: str, judged: Judged) -> Continue:
         headers = rate_limit_headers(states, legacy=self.spec.legacy)
         over = [state.counter.limit.name for state in states if not state.allowed]
         return Continue(
             response=HeaderEdits(set=headers),
             facts={"over_in_shadow": " ".join(over)} if over else {},
             held=tuple([Settlement(one.counter, stream) for one in states if one.allowed and holds(one.counter.limit)]),
+            judged=judged,
         )
 
     def _limits(self, consumer: Consumer | None) -> tuple[Limit, ...] | LocalReply:

@@ -18,7 +18,7 @@ from extproc.core.chain import note
 from extproc.core.decision import CONTINUE, Decision, LocalReply
 from extproc.core.errors import CouldNotDecide, UnknownRoute
 from extproc.core.gateway import Gateway
-from extproc.core.limits import NANOSECONDS, Charge, Counter, CounterState, Hit, Limit, Per
+from extproc.core.limits import NANOSECONDS, Charge, Counter, CounterState, Hit, Judged, Limit, Per
 from extproc.core.message import Request
 from extproc.core.names import ADDRESS, CALL_ADDRESS, CALL_REQUEST_ID, DOMAIN, LIMIT, REVISION, ROUTE
 from extproc.core.outcome import Outcome, Step
@@ -91,7 +91,7 @@ class RateLimit:
             Hit(self._counter(named, descriptor), _count(call, descriptor))
             for named, descriptor in zip(entries, call.descriptors, strict=True)
         )
-        return await self._charged(Charge(hits))
+        return await self._charged(Charge(hits, at=Judged(self._clock.monotonic(), self._clock.now())))
 
     async def _charged(self, charge: Charge) -> tuple[tuple[CounterState, ...], Outcome]:
         """In the record, the policy `limit` wherever its limits are placed."""
@@ -104,7 +104,8 @@ class RateLimit:
         decision: Decision = CONTINUE
         if any(state.refuses for state in states):
             decision = rate_limited(states, legacy=self._gateway().legacy_headers, chance=self._chance())
-        return states, _outcome(decision, Step(LIMIT_KIND, decision, self._clock.monotonic() - started))
+        step = Step(LIMIT_KIND, decision, self._clock.monotonic() - started)
+        return states, _outcome(decision, step, charge.at)
 
     def _counter(self, named: dict[str, str], descriptor: RateLimitDescriptor) -> Counter:
         limit = self._gateway().limit(named.get(ROUTE, ""), named.get(LIMIT, ""), named.get(REVISION, ""))
@@ -133,8 +134,9 @@ def handler_of(should_rate_limit: ShouldRateLimit) -> grpc.GenericRpcHandler:
     return grpc.method_handlers_generic_handler(SERVICE, {"ShouldRateLimit": method})
 
 
-def _outcome(decision: Decision, step: Step) -> Outcome:
-    return Outcome(decision, steps=(step,))
+def _outcome(decision: Decision, step: Step, judged: Judged | None = None) -> Outcome:
+    facts = decision.facts if isinstance(decision, LocalReply) else {}
+    return Outcome(decision, steps=(step,), facts=facts, judged=judged)
 
 
 def _count(call: RateLimitRequest, descriptor: RateLimitDescriptor) -> int:

@@ -128,5 +128,5 @@ def record_of(service: str, route: str, request: Request, outcome: Outcome, took
     return DecisionRecord(
         service, result, reason, route, policy,
         request.id, request.method, request.host, request.path, request.address,
-        who, tier, status, took, detail, outcome.facts, steps,
+        who, tier, status, took, detail, outcome.facts, steps, outcome.judged,
     )  # fmt: skip

@@ -92,7 +92,7 @@ class MemoryCounters:
         return len(self._due) + len(self._kept)
 
     async def hit(self, charge: Charge) -> tuple[CounterState, ...]:
-        now = self._clock.monotonic()
+        now = charge.at.monotonic if charge.at else self._clock.monotonic()
         answered = self._answered.get(charge.key) if charge.key is not None else None
         if answered is not None and (known := _known(answered[1], charge.hits)) is not None:
             return known
@@ -140,7 +140,9 @@ class MemoryCounters:
                 if hit.count and state.allowed:
                     due[key] = next_due
             else:
-                moment = moment or Moment(now, self._wall(), charge.key or f"#{next(self._nameless)}")
+                if moment is None:
+                    wall = int(charge.at.time * NANOSECONDS) if charge.at else self._wall()
+                    moment = Moment(now, wall, charge.key or f"#{next(self._nameless)}")
                 state = self._judge_other(hit, after, moment)
             states.append(state)
             refused = refused or (not state.allowed and not limit.shadow)

@@ -64,6 +64,8 @@ def _decision(record: DecisionRecord, at: float) -> str:
         fields["facts"] = {_bounded(name): _bounded(value) for name, value in record.facts.items()}
     if record.steps:
         fields["steps"] = [{"policy": name, "us": round(taken / MICROSECOND)} for name, taken in record.steps]
+    if record.judged:
+        fields["judged"] = {"monotonic_ns": record.judged.monotonic, "time": record.judged.time}
     return _line(fields)
 
 

@@ -10,7 +10,7 @@ from extproc.app.demo import NoDemo
 from extproc.app.envoy import NoEnvoy
 from extproc.app.local import CannotRun
 from extproc.app.server_certificates import UnusableCertificate
-from extproc.cli.admin_keys import AdminFailed
+from extproc.cli.admin_address import AdminFailed
 from extproc.cli.auditing import Unreadable
 from extproc.cli.failures import EXPECTED, Exit, reported
 from extproc.cli.healthcheck import NotReady

@@ -41,6 +41,8 @@ SHOWN: Final = {
         "tests/docs/test_policy_guide.py",
     ),
     "Explained": ("tests/e2e/test_explain_agrees.py", "tests/app/test_explain.py"),
+    "Simulated": ("tests/e2e/test_simulate.py", "tests/cli/test_simulate.py"),
+    "Accounted for": ("tests/app/test_usage.py",),
     "Fails closed": ("tests/e2e/test_failing_closed.py", "tests/telemetry/test_json_recorder.py"),
     "Measured": ("tests/e2e/test_metrics.py", "tests/bench/test_bench.py"),
     "A hardened edge": ("tests/golden/test_hardening.py", "tests/e2e/test_edge.py"),

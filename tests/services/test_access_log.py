@@ -10,7 +10,8 @@ import pytest
 from extproc.core.errors import StoreUnavailable
 from extproc.core.held import spell_held
 from extproc.core.limits import Charge, Counter, CounterState, Hit, Kind, Limit, Per, Settlement
-from extproc.core.names import DECIDED_HELD, DECISION_NAMESPACE
+from extproc.core.names import DECIDED_HELD, DECISION_NAMESPACE, USAGE_LOG
+from extproc.core.usage import Usage, Used
 from extproc.services.access_log import SERVICE, AccessLog
 from extproc.stores.memory import MemoryCounters
 from extproc.testing import FakeClock
@@ -86,3 +87,46 @@ async def test_a_store_that_cannot_be_asked_ends_no_stream() -> None:
 
 def test_it_is_the_service_that_envoy_calls() -> None:
     assert SERVICE == "envoy.service.accesslog.v3.AccessLogService"
+
+
+def ended_request(status: int, **texts: str) -> HTTPAccessLogEntry:
+    told = HTTPAccessLogEntry()
+    common = told.common_properties
+    common.start_time.seconds = 1_790_000_000
+    common.route_name = "orders"
+    common.downstream_wire_bytes_received, common.downstream_wire_bytes_sent = 300, 4_000
+    told.response.response_code.value = status
+    for name, text in texts.items():
+        common.metadata.filter_metadata[DECISION_NAMESPACE].fields[name].string_value = text
+    return told
+
+
+async def tallied(*entries: HTTPAccessLogEntry, log: str = USAGE_LOG) -> list[tuple[Used, Usage]]:
+    """Of a stream whose first message says which log it is."""
+    sums: list[tuple[Used, Usage]] = []
+
+    async def messages() -> AsyncIterator[StreamAccessLogsMessage]:
+        first = StreamAccessLogsMessage()
+        first.identifier.log_name = log
+        for message, entry in zip((first, *[StreamAccessLogsMessage() for _ in entries]), entries, strict=False):
+            message.http_logs.log_entry.append(entry)
+            yield message
+
+    service = AccessLog(MemoryCounters(FakeClock()), lambda used, usage: sums.append((used, usage)))
+    await service.stream(messages(), None)  # type: ignore[arg-type]
+    return sums
+
+
+async def test_each_request_of_the_usage_stream_is_counted() -> None:
+    settled = ended_request(200, consumer="acme", tier="free")
+    settled.response.response_headers.update({"x-tokens": "12", "x-other": "no number"})
+    hour = 1_790_000_000 - 1_790_000_000 % 3_600
+    assert await tallied(settled, ended_request(403, anonymous="anonymous"), ended_request(0)) == [
+        (Used(hour, "acme", "free", "orders", "2xx"), Usage(1, 300, 4_000, 12)),
+        (Used(hour, "anonymous", "", "orders", "4xx"), Usage(1, 300, 4_000, 0)),
+        (Used(hour, "", "", "orders", "none"), Usage(1, 300, 4_000, 0)),
+    ]
+
+
+async def test_what_holds_something_is_not_counted_again_by_the_other_stream() -> None:
+    assert await tallied(ended_request(200, consumer="acme"), log="extproc") == []

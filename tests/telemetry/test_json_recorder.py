@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extproc.core.limits import Judged
 from extproc.core.record import DecisionRecord, Result
 from extproc.telemetry import JsonRecorder
 from extproc.telemetry.records import LONGEST
@@ -33,6 +34,7 @@ records = st.builds(
             "status": st.integers(),
             "duration": st.integers(0, 2**63),
             "facts": st.dictionaries(texts, texts, max_size=3),
+            "judged": st.none() | st.builds(Judged, st.integers(0, 2**63), st.floats(0, 2**40)),
             "steps": st.lists(st.tuples(texts, st.integers(0, 2**63)), max_size=3).map(tuple),
         }.get(name, texts)
         for name in DecisionRecord._fields

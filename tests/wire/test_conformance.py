@@ -27,10 +27,10 @@ with warnings.catch_warnings():
     # envoy-data-plane 2.2 is generated for an older pydantic.
     warnings.simplefilter("ignore", PydanticDeprecatedSince212)
     from envoy_data_plane.envoy.config.core import v3 as core
-    from envoy_data_plane.envoy.data.accesslog import v3 as accesslog
+    from envoy_data_plane.envoy.data.accesslog import v3 as accesslog_data
     from envoy_data_plane.envoy.extensions.common.ratelimit import v3 as common
     from envoy_data_plane.envoy.extensions.filters.http.ext_proc import v3 as ext_proc_filter
-    from envoy_data_plane.envoy.service.accesslog import v3 as als
+    from envoy_data_plane.envoy.service.accesslog import v3 as accesslog
     from envoy_data_plane.envoy.service.auth import v3 as auth
     from envoy_data_plane.envoy.service.ext_proc import v3 as ext_proc
     from envoy_data_plane.envoy.service.rate_limit_quota import v3 as quota
@@ -42,8 +42,8 @@ with warnings.catch_warnings():
 
 ROOT = Path(__file__).parents[2]
 FILES = (
-    base_pb2.DESCRIPTOR, auth_pb2.DESCRIPTOR, ratelimit_pb2.DESCRIPTOR, process_pb2.DESCRIPTOR, quota_pb2.DESCRIPTOR,
-    accesslog_pb2.DESCRIPTOR,
+    accesslog_pb2.DESCRIPTOR, base_pb2.DESCRIPTOR, auth_pb2.DESCRIPTOR, ratelimit_pb2.DESCRIPTOR,
+    process_pb2.DESCRIPTOR, quota_pb2.DESCRIPTOR,
 )  # fmt: skip
 
 WELL_KNOWN: dict[str, type[betterproto2.Message]] = {
@@ -56,6 +56,13 @@ WELL_KNOWN: dict[str, type[betterproto2.Message]] = {
 }
 
 COUNTERPARTS: dict[str, type[betterproto2.Message]] = {
+    "extproc.wire.AccessLogCommon": accesslog_data.AccessLogCommon,
+    "extproc.wire.HTTPAccessLogEntry": accesslog_data.HttpAccessLogEntry,
+    "extproc.wire.HTTPResponseProperties": accesslog_data.HttpResponseProperties,
+    "extproc.wire.StreamAccessLogsMessage": accesslog.StreamAccessLogsMessage,
+    "extproc.wire.StreamAccessLogsMessage.HTTPAccessLogEntries": accesslog.StreamAccessLogsMessageHttpAccessLogEntries,
+    "extproc.wire.StreamAccessLogsMessage.Identifier": accesslog.StreamAccessLogsMessageIdentifier,
+    "extproc.wire.StreamAccessLogsResponse": accesslog.StreamAccessLogsResponse,
     "extproc.wire.Address": core.Address,
     "extproc.wire.HeaderMap": core.HeaderMap,
     "extproc.wire.HeaderValue": core.HeaderValue,
@@ -95,12 +102,6 @@ COUNTERPARTS: dict[str, type[betterproto2.Message]] = {
     "extproc.wire.RateLimitQuotaUsageReports.BucketQuotaUsage": quota.RateLimitQuotaUsageReportsBucketQuotaUsage,
     "extproc.wire.RateLimitStrategy": envoy_type.RateLimitStrategy,
     "extproc.wire.TokenBucket": envoy_type.TokenBucket,
-    "extproc.wire.AccessLogCommon": accesslog.AccessLogCommon,
-    "extproc.wire.HTTPAccessLogEntry": accesslog.HttpAccessLogEntry,
-    "extproc.wire.HTTPResponseProperties": accesslog.HttpResponseProperties,
-    "extproc.wire.StreamAccessLogsMessage": als.StreamAccessLogsMessage,
-    "extproc.wire.StreamAccessLogsMessage.HTTPAccessLogEntries": als.StreamAccessLogsMessageHttpAccessLogEntries,
-    "extproc.wire.StreamAccessLogsResponse": als.StreamAccessLogsResponse,
     "extproc.wire.BodyMutation": ext_proc.BodyMutation,
     "extproc.wire.BodyResponse": ext_proc.BodyResponse,
     "extproc.wire.CommonResponse": ext_proc.CommonResponse,
@@ -235,10 +236,11 @@ TOP_LEVEL = (
     "extproc.wire.RateLimitRequest",
     "extproc.wire.RateLimitResponse",
     "extproc.wire.RateLimitQuotaUsageReports",
-    "extproc.wire.StreamAccessLogsMessage",
     "extproc.wire.RateLimitQuotaResponse",
     "extproc.wire.ProcessingRequest",
     "extproc.wire.ProcessingResponse",
+    "extproc.wire.StreamAccessLogsMessage",
+    "extproc.wire.StreamAccessLogsResponse",
 )
 
 
@@ -348,7 +350,7 @@ def test_we_read_what_envoys_side_writes(name: str, variant: int) -> None:
 PROBE = """
 import sys
 from google.protobuf import descriptor_pool
-from extproc.wire import auth_pb2, base_pb2, process_pb2, quota_pb2, ratelimit_pb2
+from extproc.wire import accesslog_pb2, auth_pb2, base_pb2, process_pb2, quota_pb2, ratelimit_pb2
 
 for name in sys.stdin.read().split():
     try:
