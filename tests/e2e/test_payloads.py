@@ -10,8 +10,9 @@ from typing import Any, Final
 import brotli
 import pytest
 
+from tests.e2e.clients import Reply
 from tests.e2e.credentials import FREE
-from tests.e2e.harness import FENCE, HEAD, RunningGateway
+from tests.e2e.harness import FENCE, HEAD, RunningGateway, eventually
 from tests.e2e.upstreams import JSON, Answer, Upstream, started
 
 pytestmark = pytest.mark.e2e
@@ -22,6 +23,50 @@ SIZES: Final = (0, 1, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, MIB, 10 * MIB)
 HELD: Final = 2 * MIB
 BYTES: Final = ("content-type", "application/octet-stream")
 SCHEMA: Final = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
+POLICIES: Final = '''
+import asyncio
+from typing import ClassVar
+
+from extproc import Context, Continue, Phase, Policy, Ports, Request, Response, Settings
+
+
+class Nothing(Settings):
+    """Nothing to set."""
+
+
+class Grows(Policy):
+    name: ClassVar[str] = "grows"
+    Settings: ClassVar[type[Nothing]] = Nothing
+    phases: ClassVar[frozenset[Phase]] = frozenset({Phase.RESPONSE_BODY, Phase.REQUEST_BODY})
+
+    @staticmethod
+    def build(settings, ports):
+        return Grows()
+
+    async def on_response(self, response: Response, request: Request, context: Context):
+        return Continue(body=b"x" * (context.limit + int(request.query or 0)))
+
+    async def on_forward(self, request: Request, context: Context):
+        return Continue(body=b"x" * (context.limit + 1)) if request.headers.get("x-grow") else Continue()
+
+
+class Waits(Policy):
+    name: ClassVar[str] = "waits"
+    Settings: ClassVar[type[Nothing]] = Nothing
+    phases: ClassVar[frozenset[Phase]] = frozenset({Phase.FORWARD, Phase.RESPONSE})
+
+    @staticmethod
+    def build(settings, ports):
+        return Waits()
+
+    async def on_forward(self, request: Request, context: Context):
+        if request.query == "forward":
+            await asyncio.Event().wait()
+        return Continue()
+
+    async def on_response(self, response: Response, request: Request, context: Context):
+        await asyncio.Event().wait()
+'''
 GATEWAY: Final = (
     HEAD
     + """
@@ -76,6 +121,8 @@ routes:
     upstream: main
     authenticate: none
     policies: [{use: transform, request: {json: {set: {by: route.name}}}, response: {json: {set: {by: route.name}}}}]
+  - {name: growing, match: {path: /growing}, upstream: main, policies: [{use: grows}]}
+  - {name: waiting, match: {path: /waiting}, upstream: main, policies: [{use: waits}]}
   - """
     + FENCE
 )
@@ -91,6 +138,8 @@ def upstream() -> Iterator[Upstream]:
 def gateway(upstream: Upstream) -> Iterator[RunningGateway]:
     running = RunningGateway(GATEWAY, [upstream])
     (running.folder / "schema.json").write_text(json.dumps(SCHEMA))
+    (running.folder / "policies").mkdir()
+    (running.folder / "policies" / "growing.py").write_text(POLICIES)
     with running:
         yield running
 
@@ -269,3 +318,38 @@ def test_an_answer_without_a_body_passes_in_every_mode(gateway: RunningGateway, 
     upstream.answers[path] = Answer(body=b'{"a":1}')
     reply = gateway.client.ask("HEAD", path, FREE)
     assert (reply.status, reply.body) == (200, b"")
+
+
+def test_a_body_that_grows_to_the_limit_passes_and_beyond_it_is_refused_by_name(
+    gateway: RunningGateway, upstream: Upstream
+) -> None:
+    reply = gateway.client.get("/growing", FREE)
+    assert (reply.status, len(reply.body), reply.all("content-length")) == (200, HELD, [str(HELD)])
+    reply = gateway.client.get("/growing?1", FREE)
+    assert (reply.status, reply.reason) == (500, "body_too_large")
+    assert f"Envoy holds {HELD}" in failure_of(gateway, reply)["detail"]
+    upstream.clear()
+    reply = gateway.client.ask("POST", "/growing", FREE, ("x-grow", "1"), body=b"body")
+    assert (reply.status, reply.reason, upstream.received) == (500, "body_too_large", [])
+
+
+@pytest.mark.parametrize(("path", "arrived"), [("/waiting?forward", 0), ("/waiting", 1)])
+def test_a_policy_that_does_not_answer_is_cancelled_and_its_message_is_not_let_through(
+    gateway: RunningGateway, upstream: Upstream, path: str, arrived: int
+) -> None:
+    upstream.answers["/waiting"] = Answer(body=b'{"secret": 1}')
+    reply = gateway.client.get(path, FREE)
+    assert reply.status in (503, 504)
+    assert b"secret" not in reply.body
+    assert len(upstream.received) == arrived
+    assert failure_of(gateway, reply)["detail"] == "the call was cancelled"
+
+
+def failure_of(gateway: RunningGateway, reply: Reply) -> dict[str, Any]:
+    """A request that is edited in both directions leaves a decision of each: the one that was none."""
+
+    def failed() -> dict[str, Any] | None:
+        ours = [one for one in gateway.decisions() if one.get("request_id") == reply.id]
+        return next((one for one in ours if (one["service"], one["result"]) == ("ext_proc", "error")), None)
+
+    return eventually(failed, "a record of what failed")

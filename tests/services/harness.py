@@ -44,12 +44,18 @@ def chain(
     *policies: Policy,
     methods: Sequence[Authenticator] = (),
     response: Sequence[Policy] = (),
+    forward: Sequence[Policy] = (),
+    stream: Sequence[Policy] = (),
     upstreams: Iterable[str] = (),
 ) -> PolicyChain:
     who = (Link("authenticate", Authentication(tuple(methods)), authenticates=True),) if methods else ()
     links = (*who, *(Link(f"policy-{index}", policy) for index, policy in enumerate(policies)))
     backwards = tuple(Link(f"response-{index}", policy) for index, policy in enumerate(response))
-    return PolicyChain(NAME, links, FakeClock(), backwards, frozenset(upstreams))
+    return PolicyChain(
+        NAME, links, FakeClock(), backwards, frozenset(upstreams),
+        forward_links=tuple(Link(f"forward-{index}", policy) for index, policy in enumerate(forward)),
+        stream_links=tuple(Link(f"stream-{index}", policy) for index, policy in enumerate(stream)),
+    )  # fmt: skip
 
 
 def gateway(
