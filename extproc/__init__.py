@@ -12,17 +12,20 @@ if TYPE_CHECKING:
         Condition,
         Duration,
         EditableHeader,
+        EventCel,
         File,
         FileOrUrl,
         HeaderName,
         LimitRate,
         Name,
         QueryName,
+        RequestCel,
         Scope,
         Secret,
         Settings,
         Size,
         Url,
+        ValueCel,
     )
     from extproc.core.addresses import Network, is_among, parse_address
     from extproc.core.api_key import digest, is_well_formed
@@ -61,10 +64,12 @@ if TYPE_CHECKING:
         KeyStore,
         Ports,
     )
-    from extproc.core.query import Parameter, parameters_called
+    from extproc.core.query import Parameter, parameters, parameters_called
     from extproc.core.rate_limit import rate_limit_headers, rate_limited
     from extproc.core.remembered import Remembered
+    from extproc.core.rewrite import Rewrite
     from extproc.core.specs import AccessRule, AuthorizeSpec, ChooseSpec, LimitSpec, Version
+    from extproc.core.streams import BodyEditor
     from extproc.core.strict_json import loads_strictly
     from extproc.core.variables import variables
 
@@ -78,17 +83,20 @@ HOMES = {
         "Condition",
         "Duration",
         "EditableHeader",
+        "EventCel",
         "File",
         "FileOrUrl",
         "HeaderName",
         "LimitRate",
         "Name",
         "QueryName",
+        "RequestCel",
         "Scope",
         "Secret",
         "Settings",
         "Size",
         "Url",
+        "ValueCel",
     ),
     "extproc.core.addresses": (
         "Network",
@@ -161,6 +169,7 @@ HOMES = {
     ),
     "extproc.core.query": (
         "Parameter",
+        "parameters",
         "parameters_called",
     ),
     "extproc.core.rate_limit": (
@@ -168,6 +177,7 @@ HOMES = {
         "rate_limited",
     ),
     "extproc.core.remembered": ("Remembered",),
+    "extproc.core.rewrite": ("Rewrite",),
     "extproc.core.specs": (
         "AccessRule",
         "AuthorizeSpec",
@@ -175,22 +185,24 @@ HOMES = {
         "LimitSpec",
         "Version",
     ),
+    "extproc.core.streams": ("BodyEditor",),
     "extproc.core.strict_json": ("loads_strictly",),
     "extproc.core.variables": ("variables",),
 }
 _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
-    "ASYMMETRIC", "AccessRule", "Answer", "AnswerCel", "Authenticator", "AuthorizeSpec", "CONTINUE", "Call",
-    "Certificate", "Charge", "ChooseSpec", "Clock", "Condition", "Consumer", "Context", "Continue",
-    "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision", "Duration", "EditableHeader",
+    "ASYMMETRIC", "AccessRule", "Answer", "AnswerCel", "Authenticator", "AuthorizeSpec", "BodyEditor", "CONTINUE",
+    "Call", "Certificate", "Charge", "ChooseSpec", "Clock", "Condition", "Consumer", "Context", "Continue",
+    "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision", "Duration", "EditableHeader", "EventCel",
     "Expression", "Fetch", "File", "FileOrUrl", "Flights", "HeaderEdits", "HeaderName", "Headers", "Hit",
     "InvalidMutation", "InvalidToken", "Judged", "KeySet", "KeySets", "KeySource", "KeyStore", "Limit", "LimitRate",
     "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Network", "Parameter", "Per", "Phase", "Policy", "Ports",
-    "ProviderUnavailable", "QueryName", "Remembered", "Request", "Response", "Scope", "Secret", "Settings",
-    "Settlement", "Size", "StoreUnavailable", "Url", "Version", "address_subject", "choose", "cookie_names",
-    "cookie_of", "digest", "holds", "is_among", "is_well_formed", "loads_strictly", "parameters_called",
-    "parse_address", "rate_limit_headers", "rate_limited", "read_certificate", "refusal", "variables",
+    "ProviderUnavailable", "QueryName", "Remembered", "Request", "RequestCel", "Response", "Rewrite", "Scope",
+    "Secret", "Settings", "Settlement", "Size", "StoreUnavailable", "Url", "ValueCel", "Version", "address_subject",
+    "choose", "cookie_names", "cookie_of", "digest", "holds", "is_among", "is_well_formed", "loads_strictly",
+    "parameters", "parameters_called", "parse_address", "rate_limit_headers", "rate_limited", "read_certificate",
+    "refusal", "variables",
 ]  # fmt: skip
 
 

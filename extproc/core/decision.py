@@ -18,6 +18,7 @@ from extproc.core.headers import control_character, is_token
 from extproc.core.limits import Judged, Settlement
 from extproc.core.message import Consumer
 from extproc.core.names import is_owned
+from extproc.core.rewrite import Rewrite
 
 # Edits of these could re-route into weaker authentication, break framing or forge what Envoy itself vouches for.
 UNSETTABLE = frozenset(
@@ -109,7 +110,8 @@ class Continue:
     body of the message under judgement; `consumer` says who is asking (authentication only); `upstream` names the
     upstream that shall serve a request whose route leaves the choice open; `facts` go into the decision's record;
     `remove_query` are names of query parameters that the upstream does not get. Envoy writes what is left anew, in the
-    order of the names. `held` is what the request holds of counters until it ends; `judged` when limits were judged.
+    order of the names. `rewrite` changes what the upstream is asked for, in the phases FORWARD and REQUEST_BODY. `held`
+    is what the request holds of counters until it ends; `judged` when limits were judged.
     """
 
     request: HeaderEdits = NO_EDITS
@@ -121,6 +123,7 @@ class Continue:
     remove_query: tuple[str, ...] = ()
     held: tuple[Settlement, ...] = field(default=(), repr=False)
     judged: Judged | None = field(default=None, repr=False)
+    rewrite: Rewrite | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,17 @@ from extproc.core.chain import PolicyChain
 from extproc.core.errors import UnknownRoute
 from extproc.core.handover import NOTHING_MORE, Handover
 from extproc.core.limits import Limit
+from extproc.core.processing import UNPROCESSED, Processing
 from extproc.core.specs import LIMIT
 
 
 @dataclass(frozen=True, slots=True)
 class ServedRoute:
-    """`response_body` says whether the route's ext_proc mode shows the response's body; `handover` what the upstream is
-    given besides the request."""
+    """`shown` is what the route's ext_proc mode shows of an exchange; `handover` what the upstream is given besides the
+    request."""
 
     chain: PolicyChain
-    response_body: bool = False
+    shown: Processing = UNPROCESSED
     handover: Handover = NOTHING_MORE
 
 
@@ -36,7 +37,8 @@ class Gateway:
     def policies(self) -> frozenset[str]:
         """The names of all that judge, and of the limits that Envoy's own filter asks about."""
         chains = [served.chain for served in self.routes.values()]
-        return frozenset({link.name for chain in chains for link in (*chain.links, *chain.response_links)} | {LIMIT})
+        judging = [(*chain.links, *chain.forward_links, *chain.response_links, *chain.stream_links) for chain in chains]
+        return frozenset({link.name for links in judging for link in links} | {LIMIT})
 
     def route(self, name: str, revision: str) -> ServedRoute:
         """Raises UnknownRoute: never "no policies" for a name that this plan does not hold."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from extproc.core.decision import NO_EDITS, Continue, Decision, HeaderEdits, LocalReply
 from extproc.core.limits import Judged, Settlement
 from extproc.core.message import Consumer
+from extproc.core.rewrite import Rewrite
 
 
 class Step(NamedTuple):
@@ -51,6 +52,7 @@ class Merged:
     remove_query: tuple[str, ...] = ()
     held: tuple[Settlement, ...] = ()
     judged: Judged | None = None
+    rewrite: Rewrite | None = None
 
     def add(self, decision: Decision) -> None:
         """Raises InvalidMutation where two sets of edits are too much together."""
@@ -69,6 +71,8 @@ class Merged:
                 self.held += decision.held
             if decision.remove_query:
                 self.remove_query = tuple(dict.fromkeys(self.remove_query + decision.remove_query))
+            if decision.rewrite is not None:
+                self.rewrite = self.rewrite.then(decision.rewrite) if self.rewrite else decision.rewrite
         if decision.judged is not None:
             self.judged = decision.judged
         if decision.facts:
@@ -76,8 +80,9 @@ class Merged:
 
     def outcome(self) -> Outcome:
         continued = Continue(
-            self.request, self.response, self.body, None, self.upstream, remove_query=self.remove_query
-        )
+            self.request, self.response, self.body, None, self.upstream,
+            remove_query=self.remove_query, rewrite=self.rewrite,
+        )  # fmt: skip
         return Outcome(self.reply or continued, self.consumer, tuple(self.steps), self.facts, self.held, self.judged)
 
     def _promised(self, reply: LocalReply) -> LocalReply:

@@ -34,7 +34,11 @@ SHOWN: Final = {
         "tests/stores/test_window_contract.py",
     ),
     "Model versions": ("tests/core/test_choice.py", "tests/policies/test_choose.py"),
-    "Answers edited": ("tests/e2e/test_edited_answers.py",),
+    "Requests and answers edited": (
+        "tests/e2e/test_edited_answers.py",
+        "tests/e2e/test_payload_streams.py",
+        "tests/policies/test_transform_requests.py",
+    ),
     "Policies of your own": (
         "tests/e2e/test_user_policies.py",
         "tests/plugins/test_registry.py",
@@ -42,7 +46,7 @@ SHOWN: Final = {
     ),
     "Explained": ("tests/e2e/test_explain_agrees.py", "tests/app/test_explain.py"),
     "Simulated": ("tests/e2e/test_simulate.py", "tests/cli/test_simulate.py"),
-    "Accounted for": ("tests/app/test_usage.py",),
+    "Accounted for": ("tests/e2e/test_usage.py", "tests/core/test_usage.py", "tests/stores/test_usage_stores.py"),
     "Fails closed": ("tests/e2e/test_failing_closed.py", "tests/telemetry/test_json_recorder.py"),
     "Measured": ("tests/e2e/test_metrics.py", "tests/bench/test_bench.py"),
     "A hardened edge": ("tests/golden/test_hardening.py", "tests/e2e/test_edge.py"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -31,10 +32,19 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
         await rig.stop()
 
 
+def _of_grpc_alone(record: logging.LogRecord) -> bool:
+    """What grpc.aio says on a busy machine where one process has an event loop after the other, as tests have: its one
+    poller hands an event to a loop that is closed, or finds that another has taken it; a call is cancelled by the end
+    of its server before its first line."""
+    kind = record.exc_info[0] if record.exc_info else None
+    polled = "PollerCompletionQueue._handle_events" in record.getMessage()
+    return kind is asyncio.CancelledError or (polled and kind in (RuntimeError, BlockingIOError))
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_logged_as_an_error(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """grpc and asyncio log what nobody has handled: an exception of ours among it is a bug."""
     yield
     records = [*caplog.get_records("call"), *caplog.get_records("teardown")]
-    errors = [record for record in records if record.levelno >= logging.ERROR]
+    errors = [record for record in records if record.levelno >= logging.ERROR and not _of_grpc_alone(record)]
     assert not errors, [record.getMessage() for record in errors]
