@@ -28,7 +28,13 @@ SHOWN: Final = {
     ),
     "Limits": ("tests/e2e/test_limits.py", "tests/stores/test_counter_contract.py", "tests/core/test_rate_limit.py"),
     "Model versions": ("tests/core/test_choice.py", "tests/policies/test_choose.py"),
-    "Answers edited": ("tests/e2e/test_edited_answers.py",),
+    "Requests and answers edited": (
+        "tests/e2e/test_edited_answers.py",
+        "tests/e2e/test_payloads.py",
+        "tests/e2e/test_payload_streams.py",
+        "tests/policies/test_transform_requests.py",
+        "tests/policies/test_transform_answers.py",
+    ),
     "Policies of your own": (
         "tests/e2e/test_user_policies.py",
         "tests/plugins/test_registry.py",
