@@ -11,7 +11,10 @@ Request and response are judged once each: with the body where the mode shows it
 
 from __future__ import annotations
 
-from extproc.core.decision import Continue, Decision, LocalReply
+from http import HTTPStatus
+from typing import Final
+
+from extproc.core.decision import Continue, Decision, LocalReply, refusal
 from extproc.core.errors import BodyTooLarge, InvalidMutation, ProtocolViolation
 from extproc.core.exchange_messages import (
     AnswerChunkReply,
@@ -28,25 +31,35 @@ from extproc.core.exchange_messages import (
     RequestTrailers,
     ResponseBody,
     ResponseHeaders,
+    TrailersReply,
     is_of_request,
 )
 from extproc.core.half import JUDGING, SETTLED, Half, State
 from extproc.core.message import Request
 from extproc.core.processing import MAX_SHOWN, BodyMode, Processing
 
+NO_BODY: Final = "a request with trailers has a body between them and its headers"
+
 
 class Exchange:
     """Feed it every message with `receive`; answer a Judge with `decided`, an Edit with `edited`.
 
     `limit` is the longest body that a buffered response may be given, `request_limit` a request: Envoy answers 500 for
-    a longer one.
+    a longer one. `modes_named` says that Envoy has named the modes that it uses, and that they are these.
     """
 
-    def __init__(self, shown: Processing, *, limit: int = MAX_SHOWN, request_limit: int = MAX_SHOWN) -> None:
+    def __init__(
+        self,
+        shown: Processing,
+        *,
+        limit: int = MAX_SHOWN,
+        request_limit: int = MAX_SHOWN,
+        modes_named: bool = False,
+    ) -> None:
         self._shown = shown
         self._limits = {True: request_limit, False: limit}
-        self._request = Half(shown.request, of_request=True)
-        self._response = Half(shown.response, of_request=False)
+        self._request = Half(shown.request, of_request=True, whole=modes_named)
+        self._response = Half(shown.response, of_request=False, whole=modes_named)
         self._asked: Half | None = None
         self._line = Request("", "")
         self._answering = False  # with an answer of our own, in pieces
@@ -127,6 +140,8 @@ class Exchange:
     def _continue(self, decision: Continue, judging: State, *, of_request: bool) -> Reply:
         edits = decision.request if of_request else decision.response
         line = decision.rewrite.line(self._line) if of_request and decision.rewrite else ()
+        if judging is State.JUDGING_END:
+            return self._at_the_end(bool(edits or line or decision.body), of_request=of_request)
         if judging is State.JUDGING_HEADERS:
             if decision.body is not None:
                 raise InvalidMutation("a policy replaced a body that it was not shown")
@@ -135,6 +150,15 @@ class Exchange:
         if decision.body is not None and len(decision.body) > limit:
             raise BodyTooLarge(f"a body of {len(decision.body)} bytes was made, and Envoy holds {limit}")
         return BodyReply(edits, decision.body, of_request, line)
+
+    def _at_the_end(self, edited: bool, *, of_request: bool) -> Reply:
+        """The reply to trailers carries no edit of what came before them."""
+        if not edited:
+            return TrailersReply(of_request)
+        if not of_request:
+            raise InvalidMutation("an answer without a body has trailers, behind which its headers cannot be edited")
+        self._over = True
+        return ImmediateReply(refusal(HTTPStatus.BAD_REQUEST, "malformed_request", NO_BODY))
 
     @staticmethod
     def _violation(message: Message, why: str) -> ProtocolViolation:

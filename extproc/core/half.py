@@ -31,6 +31,7 @@ class State(Enum):
     JUDGING_HEADERS = auto()
     BODY_DUE = auto()  # buffered: one message with all of it
     JUDGING_BODY = auto()
+    JUDGING_END = auto()  # of a message whose body never came, and whose headers can be edited no more
     FLOWING = auto()  # pieces, and trailers perhaps
     EDITING = auto()
     TRAILERS_MAY_COME = auto()
@@ -38,16 +39,19 @@ class State(Enum):
     DONE = auto()
 
 
-JUDGING: Final = frozenset({State.JUDGING_HEADERS, State.JUDGING_BODY})
+JUDGING: Final = frozenset({State.JUDGING_HEADERS, State.JUDGING_BODY, State.JUDGING_END})
 # All has been judged and edited: what may still come is looked at by nobody.
 SETTLED: Final = frozenset({State.TRAILERS_MAY_COME, State.CUT, State.DONE})
 
 
 class Half:
-    """`shown` is what the route's mode shows of this direction. Headers that it does not show are waved through."""
+    """`shown` is what the route's mode shows of this direction. Headers that it does not show are waved through.
+    `whole` says that Envoy itself has named these modes: a buffered body is whole then, also where trailers follow and
+    its message does not say that it ends."""
 
-    def __init__(self, shown: Side, *, of_request: bool) -> None:
+    def __init__(self, shown: Side, *, of_request: bool, whole: bool = False) -> None:
         self._shown = shown
+        self._whole = whole
         self._of_request = of_request
         self._message: Request | Response | None = None
         self._after = State.DONE
@@ -82,7 +86,7 @@ class Half:
             self.state, self._ended = State.EDITING, message.end
             return Edit(self._of_request, message.body, message.end)
         self._expect(State.BODY_DUE, kind=type(message).__name__)
-        if not message.end:
+        if not message.end and not (self._whole and self._shown.trailers):
             raise ProtocolViolation("a buffered body comes whole, this one does not end")
         self.state = State.JUDGING_BODY
         self._after = State.TRAILERS_MAY_COME if self._shown.trailers else State.DONE
@@ -94,6 +98,10 @@ class Half:
         if self.state is State.CUT:
             self.state = State.DONE
             return ()
+        if self.state is State.BODY_DUE:
+            # Headers, trailers and no body between them: unjudged, it would pass every policy by.
+            self.state, self._ended, self._after = State.JUDGING_END, True, State.DONE
+            return Judge(self._with_body(b""))
         if self.state is State.FLOWING and self.duplex:
             self.state, self._ended, self._trailers_come = State.EDITING, True, True
             return Edit(self._of_request, b"", end=True)

@@ -15,6 +15,8 @@ WHOLE_AND_IN_PIECES: Final = (
 )
 WHOLE_OF_NO_END: Final = "on a route with stream: true an answer may never end, and this policy waits for all of it"
 NOTHING_FORWARDED: Final = "a redirect forwards no request, and this policy edits what is forwarded"
+# With the trailers: of a message that has those and no body, Envoy would show the headers alone, and let it pass.
+WHOLE: Final = Side(headers=True, body=BodyMode.BUFFERED, trailers=True)
 TOO_LARGE: Final = (
     f"this policy is shown whole bodies, which take one message each: a body_limit of at most {MAX_SHOWN // 1024**2}MiB"
 )
@@ -29,14 +31,14 @@ def processing_of(phases: AbstractSet[Phase]) -> Processing:
 def _request(phases: AbstractSet[Phase]) -> Side:
     if not phases & OF_REQUESTS:
         return Side()
-    return Side(headers=True, body=BodyMode.BUFFERED if Phase.REQUEST_BODY in phases else BodyMode.NONE)
+    return WHOLE if Phase.REQUEST_BODY in phases else Side(headers=True)
 
 
 def _response(phases: AbstractSet[Phase]) -> Side:
     if Phase.RESPONSE_STREAM in phases:
         return Side(headers=True, body=BodyMode.FULL_DUPLEX, trailers=True)
     if Phase.RESPONSE_BODY in phases:
-        return Side(headers=True, body=BodyMode.BUFFERED)
+        return WHOLE
     return Side(headers=Phase.RESPONSE in phases)
 
 

@@ -175,7 +175,10 @@ class _Conversation:
             if self._modes not in (None, (shown.request.body, shown.response.body)):
                 raise ProtocolViolation("Envoy shows bodies in another way than the plan says")
             self._exchange = Exchange(
-                shown, limit=served.chain.response_limit, request_limit=served.chain.request_limit
+                shown,
+                limit=served.chain.response_limit,
+                request_limit=served.chain.request_limit,
+                modes_named=self._modes is not None,
             )
         return self._exchange
 

@@ -85,7 +85,8 @@ def _half(chance: random.Random, side: Side, *, of_request: bool) -> Iterator[Me
     trailers = side.trailers and chance.random() < 0.5
     body = RequestBody if of_request else ResponseBody
     if side.body is BodyMode.BUFFERED:
-        yield body(BODY[: chance.randrange(len(BODY) + 1)])
+        if not trailers or chance.random() < 0.7:
+            yield body(BODY[: chance.randrange(len(BODY) + 1)], end=not trailers)
     elif side.body.in_chunks:
         for piece in _pieces(chance):
             yield body(piece, end=False)

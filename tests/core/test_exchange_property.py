@@ -18,10 +18,12 @@ from extproc.core.exchange_messages import (
     Message,
     Reply,
     RequestBody,
+    RequestHeaders,
     RequestTrailers,
     ResponseBody,
     ResponseHeaders,
     ResponseTrailers,
+    TrailersReply,
 )
 from extproc.core.half import MAX_CHUNK
 from extproc.core.message import Response
@@ -54,7 +56,7 @@ class Driven:
     """An exchange, led by messages and by chance."""
 
     def __init__(self, shown: Processing, chance: random.Random) -> None:
-        self.exchange = Exchange(shown)
+        self.exchange = Exchange(shown, modes_named=True)
         self.chance = chance
         self.editors = {True: Editor(), False: Editor()}
         sides = {True: shown.request, False: shown.response}
@@ -127,7 +129,8 @@ def test_an_exchange_that_ends_early_is_never_finished(side: Side) -> None:
             refused = driven.exchange._over
             headers_alone = side.body is BodyMode.NONE and length > 0
             ended = any(getattr(message, "end", False) for message in messages[:length])
-            assert driven.exchange.finished is (refused or ended or headers_alone), (messages, length)
+            whole = side.body is BodyMode.BUFFERED and length > 1
+            assert driven.exchange.finished is (refused or ended or headers_alone or whole), (messages, length)
 
 
 @pytest.mark.parametrize("mode", [BodyMode.NONE, BodyMode.STREAMED, BodyMode.FULL_DUPLEX])
@@ -176,3 +179,31 @@ def begun(side: Side) -> Exchange:
     exchange.receive(ResponseHeaders(Response(200), end=False))
     exchange.decided(CONTINUE)
     return exchange
+
+
+def test_a_request_of_headers_and_trailers_is_judged_and_cannot_get_around_an_edit() -> None:
+    whole = Side(headers=True, body=BodyMode.BUFFERED, trailers=True)
+    for decision, kind in (
+        (CONTINUE, TrailersReply),
+        (Continue(body=b"x"), ImmediateReply),
+        (DECISIONS[3], ImmediateReply),
+    ):
+        exchange = Exchange(Processing(request=whole))
+        exchange.receive(RequestHeaders(end=False))
+        asked = exchange.receive(RequestTrailers())
+        assert isinstance(asked, Judge)
+        assert asked.message.body == b""
+        assert isinstance(exchange.decided(decision), kind)
+        assert exchange.finished
+
+
+def test_a_body_before_trailers_is_whole_only_where_envoy_says_that_it_holds_bodies() -> None:
+    whole = Side(headers=True, body=BodyMode.BUFFERED, trailers=True)
+    for named in (True, False):
+        exchange = Exchange(Processing(request=whole), modes_named=named)
+        exchange.receive(RequestHeaders(end=False))
+        if named:
+            assert isinstance(exchange.receive(RequestBody(b"x", end=False)), Judge)
+        else:
+            with pytest.raises(ProtocolViolation):
+                exchange.receive(RequestBody(b"x", end=False))

@@ -36,8 +36,10 @@ SHOWN: Final = {
     "Model versions": ("tests/core/test_choice.py", "tests/policies/test_choose.py"),
     "Requests and answers edited": (
         "tests/e2e/test_edited_answers.py",
+        "tests/e2e/test_payloads.py",
         "tests/e2e/test_payload_streams.py",
         "tests/policies/test_transform_requests.py",
+        "tests/policies/test_transform_answers.py",
     ),
     "Policies of your own": (
         "tests/e2e/test_user_policies.py",

@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.clients import Reply
 from tests.e2e.credentials import FREE
 from tests.e2e.harness import FENCE, HEAD, RunningGateway, eventually
+from tests.e2e.http2 import ask
 from tests.e2e.upstreams import JSON, Answer, Upstream, started
 
 pytestmark = pytest.mark.e2e
@@ -353,3 +354,23 @@ def failure_of(gateway: RunningGateway, reply: Reply) -> dict[str, Any]:
         return next((one for one in ours if (one["service"], one["result"]) == ("ext_proc", "error")), None)
 
     return eventually(failed, "a record of what failed")
+
+
+def test_a_body_with_trailers_behind_it_is_edited_like_one_without(gateway: RunningGateway, upstream: Upstream) -> None:
+    """Only HTTP/2 clients send them; the body is whole before they come."""
+    trailers = (("x-behind", "1"),)
+    for path in (":path", "/json"), (":path", "/line"), (":path", "/passing"):
+        upstream.clear()
+        reply = ask(gateway.client.port, path, FREE, JSON, body=b'{"n": 1}', trailers=trailers, method="POST")
+        assert reply is not None
+        assert reply.status == 200, path
+        received = upstream.only()
+        edited = path[1] == "/json"
+        assert json.loads(received.body) == ({"number": 1, "by": "free-caller"} if edited else {"n": 1})
+
+
+def test_a_request_of_trailers_alone_has_no_body_to_validate(gateway: RunningGateway, upstream: Upstream) -> None:
+    reply = ask(gateway.client.port, (":path", "/json"), FREE, JSON, trailers=(("x-behind", "1"),), method="POST")
+    assert reply is not None
+    assert reply.status == 400
+    assert upstream.received == []

@@ -421,6 +421,12 @@ def test_nothing_but_the_method_and_the_path_is_ever_rewritten(case: Path) -> No
         )
 
 
+def test_a_body_that_is_shown_whole_is_shown_with_its_trailers_or_without_them_nothing_would_be(case: Path) -> None:
+    for mode in modes_of(case):
+        for side in ("request", "response"):
+            assert mode.get(f"{side}_body_mode") != "BUFFERED" or mode[f"{side}_trailer_mode"] == "SEND"
+
+
 def test_a_stream_that_passes_shows_its_trailers_or_envoy_would_reject_it(case: Path) -> None:
     for mode in modes_of(case):
         assert mode.get("response_body_mode") != PASSING or mode["response_trailer_mode"] == "SEND"

@@ -20,7 +20,7 @@ from extproc.plan.processing import (
 from tests.plan.gateways import route_of
 
 HEADERS = Side(headers=True)
-WHOLE = Side(headers=True, body=BodyMode.BUFFERED)
+WHOLE = Side(headers=True, body=BodyMode.BUFFERED, trailers=True)
 PIECES = Side(headers=True, body=BodyMode.FULL_DUPLEX, trailers=True)
 
 TABLE = [

@@ -33,7 +33,7 @@ from extproc.wire.process_pb2 import (
     TrailersResponse,
 )
 from tests.services.conftest import Serve
-from tests.services.harness import chain, gateway, settled
+from tests.services.harness import Stream, chain, gateway, settled
 from tests.services.playbook import (
     GOES_WELL,
     IS_ABORTED,
@@ -126,6 +126,13 @@ def piece(body: bytes, *, end: bool = False) -> ProcessingResponse:
     return ProcessingResponse(response_body=BodyResponse(response=CommonResponse(body_mutation=streamed)))
 
 
+async def ended(call: Stream) -> None:
+    """As Envoy ends an exchange that is complete."""
+    await call.done_writing()
+    assert await call.read() is grpc.aio.EOF
+    assert await call.code() is grpc.StatusCode.OK
+
+
 async def test_a_request_is_judged_with_its_body_and_rewritten_with_its_exact_length(serve: Serve) -> None:
     policy = Forwards(Continue(body=b"longer", rewrite=Rewrite("PUT", "/v2/orders", "b=2")))
     rig = await serve(_gateway(policy, WHOLE_REQUESTS))
@@ -154,6 +161,7 @@ async def test_two_policies_see_what_the_one_before_made_of_a_request(serve: Ser
     await call.write(request_body(b"0"))
     await call.read()
     assert [(one.path, one.body) for one in second.shown] == [("/b", b"1")]
+    await ended(call)
 
 
 async def test_a_request_may_be_refused_for_its_body(serve: Serve) -> None:
@@ -193,8 +201,9 @@ async def test_where_trailers_follow_their_reply_is_the_end(serve: Serve) -> Non
     await call.read()
     await call.write(response_body(b"a", end=False))
     await call.write(ProcessingRequest(response_trailers=HttpTrailers()))
-    ended = ProcessingResponse(response_trailers=TrailersResponse())
-    assert [await call.read() for _ in range(2)] == [piece(b"A"), ended]
+    behind = ProcessingResponse(response_trailers=TrailersResponse())
+    assert [await call.read() for _ in range(2)] == [piece(b"A"), behind]
+    await ended(call)
 
 
 async def test_an_answer_that_nobody_edits_passes_in_its_pieces(serve: Serve) -> None:
