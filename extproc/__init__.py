@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Size,
         Url,
     )
+    from extproc.core.adaptation import adapt_body, adapt_event
     from extproc.core.addresses import Network, is_among, parse_address
     from extproc.core.api_key import digest, is_well_formed
     from extproc.core.choice import choose
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
     from extproc.core.errors import CouldNotDecide, InvalidMutation, InvalidToken, ProviderUnavailable, StoreUnavailable
     from extproc.core.flights import Flights
     from extproc.core.headers import Headers
+    from extproc.core.lens import Lens, Memory, NotAdaptable
     from extproc.core.limits import Charge, Counter, CounterState, Hit, Limit, Per, address_subject
     from extproc.core.message import Consumer, Request, Response
-    from extproc.core.names import MODEL_VERSION
+    from extproc.core.names import API_STATUS, API_VERSION, MODEL_VERSION
     from extproc.core.policy import Authenticator, Context, Phase, Policy
     from extproc.core.ports import (
         ASYMMETRIC,
@@ -53,9 +55,10 @@ if TYPE_CHECKING:
     from extproc.core.query import Parameter, parameters_called
     from extproc.core.rate_limit import rate_limit_headers, rate_limited
     from extproc.core.remembered import Remembered
-    from extproc.core.specs import AccessRule, AuthorizeSpec, ChooseSpec, LimitSpec, Version
+    from extproc.core.specs import AccessRule, AdaptSpec, AuthorizeSpec, ChooseSpec, LimitSpec, Version, VersionSpec
     from extproc.core.strict_json import loads_strictly
     from extproc.core.variables import variables
+    from extproc.core.versions import ApiVersion, version_refused
 
 HOMES = {
     "extproc.certificates": (
@@ -78,6 +81,10 @@ HOMES = {
         "Settings",
         "Size",
         "Url",
+    ),
+    "extproc.core.adaptation": (
+        "adapt_body",
+        "adapt_event",
     ),
     "extproc.core.addresses": (
         "Network",
@@ -110,6 +117,11 @@ HOMES = {
     ),
     "extproc.core.flights": ("Flights",),
     "extproc.core.headers": ("Headers",),
+    "extproc.core.lens": (
+        "Lens",
+        "Memory",
+        "NotAdaptable",
+    ),
     "extproc.core.limits": (
         "Charge",
         "Counter",
@@ -124,7 +136,11 @@ HOMES = {
         "Request",
         "Response",
     ),
-    "extproc.core.names": ("MODEL_VERSION",),
+    "extproc.core.names": (
+        "API_STATUS",
+        "API_VERSION",
+        "MODEL_VERSION",
+    ),
     "extproc.core.policy": (
         "Authenticator",
         "Context",
@@ -156,27 +172,34 @@ HOMES = {
     "extproc.core.remembered": ("Remembered",),
     "extproc.core.specs": (
         "AccessRule",
+        "AdaptSpec",
         "AuthorizeSpec",
         "ChooseSpec",
         "LimitSpec",
         "Version",
+        "VersionSpec",
     ),
     "extproc.core.strict_json": ("loads_strictly",),
     "extproc.core.variables": ("variables",),
+    "extproc.core.versions": (
+        "ApiVersion",
+        "version_refused",
+    ),
 }
 _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
-    "ASYMMETRIC", "AccessRule", "Answer", "AnswerCel", "Authenticator", "AuthorizeSpec", "CONTINUE", "Call",
-    "Certificate", "Charge", "ChooseSpec", "Clock", "Condition", "Consumer", "Context", "Continue", "CouldNotDecide",
-    "Counter", "CounterState", "CounterStore", "Decision", "Duration", "EditableHeader", "Expression", "Fetch", "File",
-    "FileOrUrl", "Flights", "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "KeySet",
-    "KeySets", "KeySource", "KeyStore", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Name",
-    "Network", "Parameter", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "QueryName", "Remembered",
-    "Request", "Response", "Scope", "Secret", "Settings", "Size", "StoreUnavailable", "Url", "Version",
-    "address_subject", "choose", "cookie_names", "cookie_of", "digest", "is_among", "is_well_formed", "loads_strictly",
-    "parameters_called", "parse_address", "rate_limit_headers", "rate_limited", "read_certificate", "refusal",
-    "variables",
+    "API_STATUS", "API_VERSION", "ASYMMETRIC", "AccessRule", "AdaptSpec", "Answer", "AnswerCel", "ApiVersion",
+    "Authenticator", "AuthorizeSpec", "CONTINUE", "Call", "Certificate", "Charge", "ChooseSpec", "Clock", "Condition",
+    "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision",
+    "Duration", "EditableHeader", "Expression", "Fetch", "File", "FileOrUrl", "Flights", "HeaderEdits", "HeaderName",
+    "Headers", "Hit", "InvalidMutation", "InvalidToken", "KeySet", "KeySets", "KeySource", "KeyStore", "Lens", "Limit",
+    "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Memory", "Name", "Network", "NotAdaptable", "Parameter",
+    "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "QueryName", "Remembered", "Request", "Response",
+    "Scope", "Secret", "Settings", "Size", "StoreUnavailable", "Url", "Version", "VersionSpec", "adapt_body",
+    "adapt_event", "address_subject", "choose", "cookie_names", "cookie_of", "digest", "is_among", "is_well_formed",
+    "loads_strictly", "parameters_called", "parse_address", "rate_limit_headers", "rate_limited", "read_certificate",
+    "refusal", "variables", "version_refused",
 ]  # fmt: skip
 
 

@@ -72,7 +72,10 @@ class _Assembler:
             matched=frozenset(header.name for other in self.plan.routes for header in other.match.headers),
             matched_query=frozenset(name.name for other in self.plan.routes for name in other.match.query),
         )
-        return ServedRoute(chain, response_body=route.placement.edits_body, handover=self._handover(route))
+        version = route.version.version.name if route.version else ""
+        return ServedRoute(
+            chain, response_body=route.placement.edits_body, handover=self._handover(route), version=version
+        )
 
     def _handover(self, route: RoutePlan) -> Handover:
         shown = {one.name: one.credential for one in upstreams_of(self.plan, route) if one.credential is not None}

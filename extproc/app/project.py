@@ -85,7 +85,7 @@ def read_project(file: Path, environment: Mapping[str, str], text: str | None = 
         raise InvalidConfig([*registry.problems, *invalid.problems]) from None
     if registry.problems:
         raise InvalidConfig(registry.problems)
-    plan = compile_plan(loaded, registry.policies)
+    plan = compile_plan(loaded, registry.kinds)
     folder = environment.get(SOCKETS) or plan.sidecar.folder
     return Project(loaded, replace(plan, sidecar=replace(plan.sidecar, folder=folder)), registry)
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from extproc.app.project import Project, build_gateway, read_project
+from extproc.app.proving import prove
 from extproc.config.load import Kinds
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.plan.model import Plan
@@ -30,6 +31,7 @@ def checked(file: Path) -> Plan:
     """The plan of a file that could be served as it is. Raises InvalidConfig."""
     project = read(file)
     build_gateway(project)
+    prove(project)
     return project.plan
 
 

@@ -13,6 +13,7 @@ from extproc.config.agreements import CERTAIN, SOMETHING, exactly_one, having, n
 from extproc.config.match import Match
 from extproc.config.settings import NO_SIZE, Duration, LimitRate, Name, Settings, Size
 from extproc.config.spelling import CALLED, Short, Spelled, text
+from extproc.config.versions import VersionUse
 
 MAX_BODY: Final = 64 * 1024 * 1024  # Envoy buffers it: a larger upload wants a streaming route
 HIGHEST_BURST: Final = 1_000_000_000
@@ -197,6 +198,8 @@ class Route(RouteSettings):
     """The model that serves it, by whichever version the caller gets."""
     redirect: Redirect | None = None
     """Send the client elsewhere."""
+    version: VersionUse | None = None
+    """The version of the API that it serves, and how its bodies become those of another one."""
     stream: bool = False
     """For answers that never end: no timeout, but a connection on which nothing happens for five minutes is closed."""
 

@@ -15,11 +15,12 @@ from extproc.core.specs import LIMIT
 @dataclass(frozen=True, slots=True)
 class ServedRoute:
     """`response_body` says whether the route's ext_proc mode shows the response's body; `handover` what the upstream is
-    given besides the request."""
+    given besides the request; `version` is the API's that it serves."""
 
     chain: PolicyChain
     response_body: bool = False
     handover: Handover = NOTHING_MORE
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,11 @@ class Gateway:
         """The names of all that judge, and of the limits that Envoy's own filter asks about."""
         chains = [served.chain for served in self.routes.values()]
         return frozenset({link.name for chain in chains for link in (*chain.links, *chain.response_links)} | {LIMIT})
+
+    @property
+    def versions(self) -> frozenset[str]:
+        """The versions of the API that routes serve."""
+        return frozenset({served.version for served in self.routes.values() if served.version})
 
     def route(self, name: str, revision: str) -> ServedRoute:
         """Raises UnknownRoute: never "no policies" for a name that this plan does not hold."""

@@ -30,8 +30,8 @@ def accept_pattern(media_type: str) -> str:
         raise ValueError("not a media type: write application/vnd.shop.v2+json or application/json;version=2")
     kind, subtype, name, value = found.groups()
     named = rf"{_literal(kind)}/{_literal(subtype)}"
-    wanted = rf"\s*;\s*{_literal(name)}=(?:{_literal(value)}|\"{_literal(value)}\")" if name else ""
-    one = rf"{named}(?:{PARAMETER})*{wanted}(?:{PARAMETER})*"
+    wanted = rf"\s*;\s*{_literal(name)}=(?:{_literal(value)}|\"{_literal(value)}\")(?:{PARAMETER})*" if name else ""
+    one = rf"{named}(?:{PARAMETER})*{wanted}"
     return rf"(?i)(?:{RANGE},)*\s*{one}\s*(?:,{RANGE})*"
 
 

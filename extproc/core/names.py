@@ -52,6 +52,10 @@ DECIDED_VERSION: Final = "version"
 # Those that Envoy's access log shows; the route it knows by itself.
 LOGGED: Final = (DECIDED_REVISION, DECIDED_CONSUMER, DECIDED_TIER, DECIDED_REASON, DECIDED_VERSION)
 
+# Facts of a decision about a route that serves a version of the API.
+API_VERSION: Final = "api_version"
+API_STATUS: Final = "api_status"
+
 # How Envoy names the attributes of an ext_proc stream.
 EXT_PROC_ATTRIBUTES: Final = "envoy.filters.http.ext_proc"
 ROUTE_ATTRIBUTE: Final = "xds.route_name"

@@ -54,6 +54,12 @@ class ApiVersion:
         return BROWN_OUT if any(one.start <= now < one.end for one in self.brown_outs) else ""
 
 
+def spell_moment(moment: int) -> str:
+    """As it is written in gateway.yaml."""
+    spelled = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return spelled.removesuffix("T00:00:00Z")
+
+
 def fields_of(version: ApiVersion, successor_at: str = "") -> tuple[tuple[str, str], ...]:
     """What every answer of the version says. They do not depend on the time, so Envoy says them itself.
 
@@ -73,7 +79,7 @@ def fields_of(version: ApiVersion, successor_at: str = "") -> tuple[tuple[str, s
     return (*fields, ("link", said)) if said else tuple(fields)
 
 
-def refused(version: ApiVersion, reason: str, successor_at: str = "") -> LocalReply:
+def version_refused(version: ApiVersion, reason: str, successor_at: str = "") -> LocalReply:
     """410 with the same fields as an answer, and where to go instead."""
     instead = {"successor": version.successor} if version.successor else {}
     place = {"successor_at": successor_at} if successor_at else {}

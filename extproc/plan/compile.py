@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from extproc.config.access import AccessUse
 from extproc.config.load import Loaded
@@ -21,15 +21,18 @@ from extproc.core.limits import Limit, Per
 from extproc.core.policy import Phase, PolicyKind, phases_of
 from extproc.core.problems import InvalidConfig, Path
 from extproc.core.specs import (
+    ADAPT,
     AUTHORIZE,
     CHOOSE,
     HUNDREDTHS,
     LIMIT,
+    VERSION,
     AccessRule,
     AuthorizeSpec,
     ChooseSpec,
     LimitSpec,
     Version,
+    VersionSpec,
 )
 from extproc.plan.model import (
     DEFAULT_BODY_LIMIT,
@@ -55,6 +58,9 @@ from extproc.plan.model import (
     ValueRule,
 )
 from extproc.plan.tls import listener_tls, upstream_tls
+from extproc.plan.versions import Versions
+
+ACCEPT: Final = "accept"
 
 
 def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
@@ -105,6 +111,7 @@ class _RouteCompiler:
         self._config = loaded.config
         self._settings = loaded.settings
         self._kinds = kinds
+        self._versions = Versions(loaded.config)
         self._tiers = MappingProxyType(
             {
                 name: Limit(
@@ -125,10 +132,12 @@ class _RouteCompiler:
         limits = _first(route.limits, defaults.limits, [])
         own = tuple(_own_limit(route.name, position, use) for position, use in enumerate(limits) if use.per != "tier")
         by_tier = any(use.per == "tier" for use in limits)
-        used = self._policies(index, route)
+        version = self._versions.served(index)
+        used = [*self._adapting(index), *self._policies(index, route)]
         phases = {phase for spec in used for phase in spec.phases}
         authorize = _first(route.authorize, defaults.authorize, None)
         fused = bool(methods or authorize or route.model or Phase.REQUEST in phases or self._shows_credential(route))
+        fused = fused or (version is not None and version.version.ends)  # gone or not is a question of the time
         # Envoy's ratelimit filter reads its limits from a route's action, and a redirect has none.
         fused = fused or (bool(own) and route.redirect is not None)
         judged = LimitSpec(self._tiers if by_tier else MappingProxyType({}), by_tier, own if fused else ())
@@ -138,7 +147,7 @@ class _RouteCompiler:
             match=_match(route.match),
             target=_target(route),
             authentication=methods,
-            policies=(*self._built_in(index, route, judged), *used),
+            policies=(*self._gate(index, version if fused else None), *self._built_in(index, route, judged), *used),
             placement=Placement(
                 fused=fused,
                 # The ratelimit filter is skipped where the route's cluster is not known yet, so a fused route has
@@ -154,11 +163,24 @@ class _RouteCompiler:
                 signed=_first(route.forward, defaults.forward, "headers") == "signed",
                 credentials=_first(route.forward_credentials, defaults.forward_credentials, False),
             ),
+            version=version,
         )
 
     def _shows_credential(self, route: Route) -> bool:
         """Whether its upstream is shown a credential, which only the sidecar has. A model's routes ask it anyway."""
         return route.upstream is not None and self._config.upstreams[route.upstream].credential is not None
+
+    def _gate(self, index: int, version: VersionSpec | None) -> list[PolicySpec]:
+        """First of all, so that nothing is counted for a version that is gone. A route that asks nobody has none."""
+        return [PolicySpec(VERSION, version, at=("routes", index, "version"))] if version else []
+
+    def _adapting(self, index: int) -> list[PolicySpec]:
+        """Before the route's own policies: they see bodies in the words of the upstream, there and back."""
+        spec = self._versions.adapted(index)
+        if spec is None:
+            return []
+        phases = phases_of(self._kinds[ADAPT], spec)
+        return [PolicySpec(ADAPT, spec, phases, ("routes", index, "version"))] if phases else []
 
     def _built_in(self, index: int, route: Route, limits: LimitSpec) -> list[PolicySpec]:
         """In the order in which they judge: what is refused is not counted, what is counted may be routed."""
@@ -231,9 +253,13 @@ def _match(match: Match) -> MatchPlan:
         path=match.path,
         path_prefix=match.path_prefix,
         methods=tuple(match.methods),
-        headers=tuple(_field(name, rule) for name, rule in match.headers.items()),
+        headers=(*(_field(name, rule) for name, rule in match.headers.items()), *_accepted(match)),
         query=tuple(_field(name, rule) for name, rule in match.query.items()),
     )
+
+
+def _accepted(match: Match) -> list[FieldMatch]:
+    return [FieldMatch(ACCEPT, ValueRule.MEDIA_TYPE, match.media_type)] if match.media_type is not None else []
 
 
 def _field(name: str, match: ValueMatch) -> FieldMatch:

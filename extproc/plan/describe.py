@@ -8,8 +8,10 @@ from typing import Final
 from extproc.core.limits import Limit
 from extproc.core.policy import Phase
 from extproc.core.problems import spell_path
-from extproc.core.specs import HUNDREDTHS, LIMIT, ChooseSpec, LimitSpec
+from extproc.core.specs import HUNDREDTHS, LIMIT, AdaptSpec, ChooseSpec, LimitSpec
+from extproc.core.versions import spell_moment
 from extproc.plan.description import (
+    ApiVersionDescription,
     FieldDescription,
     FilterDescription,
     ListenerDescription,
@@ -35,7 +37,7 @@ from extproc.plan.model import (
     ToRedirect,
     ValueRule,
 )
-from extproc.plan.rules import authentication_rule, brief_of, forward_rule, limit_rule, rule_of
+from extproc.plan.rules import authentication_rule, brief_of, forward_rule, limit_rule, rule_of, version_rule
 from extproc.plan.times import STREAM_IDLE, whole_time
 
 MOST_CALLS: Final = 3
@@ -82,6 +84,29 @@ def _route(plan: Plan, index: int, route: RoutePlan, filters: Filters) -> RouteD
         response_body="buffered" if route.placement.edits_body else "none",
         timeout_seconds=whole_time(plan, route),
         idle_timeout_seconds=STREAM_IDLE if route.stream else None,
+        api_version=_api_version(route),
+    )
+
+
+def _api_version(route: RoutePlan) -> ApiVersionDescription | None:
+    if route.version is None:
+        return None
+    version = route.version.version
+    adapted = [spec.settings.spoken for spec in route.policies if isinstance(spec.settings, AdaptSpec)]
+    spoken = adapted[0] if adapted else ""
+    text = version_rule(version) + (f", adapted to {spoken}" if spoken else "")
+    deprecated, sunset = (
+        "" if moment is None else spell_moment(moment) for moment in (version.deprecated, version.sunset)
+    )
+    return ApiVersionDescription(
+        version.name,
+        version.status.value,
+        text,
+        deprecated,
+        sunset,
+        version.successor,
+        route.version.successor_at,
+        spoken,
     )
 
 

@@ -11,7 +11,7 @@ from extproc.core.handover import UpstreamCredential
 from extproc.core.limits import Limit
 from extproc.core.policy import Phase
 from extproc.core.problems import Path
-from extproc.core.specs import ChooseSpec
+from extproc.core.specs import ChooseSpec, VersionSpec
 from extproc.plan.tls import ListenerTlsPlan, UpstreamTlsPlan
 
 DEFAULT_TIMEOUT: Final = 15.0  # Envoy's own (route_components.proto: RouteAction.timeout), written out
@@ -22,6 +22,7 @@ class ValueRule(Enum):
     EXACT = "exact"
     PREFIX = "prefix"
     PRESENT = "present"
+    MEDIA_TYPE = "media_type"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ class RoutePlan:
     body_limit: int
     stream: bool = False
     forward: Forward = Forward()
+    version: VersionSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from extproc.core.versions import ApiVersion, BrownOut, Status, fields_of, refused
+from extproc.core.versions import ApiVersion, BrownOut, Status, fields_of, version_refused
 
 JANUARY, APRIL = 1_735_689_600, 1_743_465_600  # 2025-01-01, 2025-04-01
 OLD = ApiVersion(
@@ -46,7 +46,7 @@ def test_a_version_whose_status_is_sunset_is_gone_whatever_the_time() -> None:
 
 
 def test_what_is_gone_names_its_successor() -> None:
-    reply = refused(OLD, "version_sunset", "/api/v2/users")
+    reply = version_refused(OLD, "version_sunset", "/api/v2/users")
     problem = json.loads(reply.body)
     assert (reply.status, reply.reason) == (410, "version_sunset")
     assert problem["detail"] == "version v1 of this API is gone; use v2"
@@ -56,6 +56,6 @@ def test_what_is_gone_names_its_successor() -> None:
 
 
 def test_a_version_without_a_successor_is_gone_without_one() -> None:
-    problem = json.loads(refused(ApiVersion("v0", Status.SUNSET), "version_sunset").body)
+    problem = json.loads(version_refused(ApiVersion("v0", Status.SUNSET), "version_sunset").body)
     assert "successor" not in problem
     assert "use" not in problem["detail"]

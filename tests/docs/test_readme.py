@@ -28,6 +28,7 @@ SHOWN: Final = {
     ),
     "Limits": ("tests/e2e/test_limits.py", "tests/stores/test_counter_contract.py", "tests/core/test_rate_limit.py"),
     "Model versions": ("tests/core/test_choice.py", "tests/policies/test_choose.py"),
+    "API versions": ("tests/e2e/test_versions.py", "tests/core/test_lens.py", "tests/app/test_proving.py"),
     "Answers edited": ("tests/e2e/test_edited_answers.py",),
     "Policies of your own": (
         "tests/e2e/test_user_policies.py",
