@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from extproc.core.rate_limit import rate_limit_headers, rate_limited
     from extproc.core.remembered import Remembered
     from extproc.core.specs import AccessRule, AdaptSpec, AuthorizeSpec, ChooseSpec, LimitSpec, Version, VersionSpec
+    from extproc.core.streams import BodyEditor
     from extproc.core.strict_json import loads_strictly
     from extproc.core.variables import variables
     from extproc.core.versions import ApiVersion, version_refused
@@ -179,6 +180,7 @@ HOMES = {
         "Version",
         "VersionSpec",
     ),
+    "extproc.core.streams": ("BodyEditor",),
     "extproc.core.strict_json": ("loads_strictly",),
     "extproc.core.variables": ("variables",),
     "extproc.core.versions": (
@@ -190,16 +192,16 @@ _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
     "API_STATUS", "API_VERSION", "ASYMMETRIC", "AccessRule", "AdaptSpec", "Answer", "AnswerCel", "ApiVersion",
-    "Authenticator", "AuthorizeSpec", "CONTINUE", "Call", "Certificate", "Charge", "ChooseSpec", "Clock", "Condition",
-    "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision",
-    "Duration", "EditableHeader", "Expression", "Fetch", "File", "FileOrUrl", "Flights", "HeaderEdits", "HeaderName",
-    "Headers", "Hit", "InvalidMutation", "InvalidToken", "KeySet", "KeySets", "KeySource", "KeyStore", "Lens", "Limit",
-    "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Memory", "Name", "Network", "NotAdaptable", "Parameter",
-    "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "QueryName", "Remembered", "Request", "Response",
-    "Scope", "Secret", "Settings", "Size", "StoreUnavailable", "Url", "Version", "VersionSpec", "adapt_body",
-    "adapt_event", "address_subject", "choose", "cookie_names", "cookie_of", "digest", "is_among", "is_well_formed",
-    "loads_strictly", "parameters_called", "parse_address", "rate_limit_headers", "rate_limited", "read_certificate",
-    "refusal", "variables", "version_refused",
+    "Authenticator", "AuthorizeSpec", "BodyEditor", "CONTINUE", "Call", "Certificate", "Charge", "ChooseSpec", "Clock",
+    "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore",
+    "Decision", "Duration", "EditableHeader", "Expression", "Fetch", "File", "FileOrUrl", "Flights", "HeaderEdits",
+    "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "KeySet", "KeySets", "KeySource", "KeyStore",
+    "Lens", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Memory", "Name", "Network",
+    "NotAdaptable", "Parameter", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "QueryName", "Remembered",
+    "Request", "Response", "Scope", "Secret", "Settings", "Size", "StoreUnavailable", "Url", "Version", "VersionSpec",
+    "adapt_body", "adapt_event", "address_subject", "choose", "cookie_names", "cookie_of", "digest", "is_among",
+    "is_well_formed", "loads_strictly", "parameters_called", "parse_address", "rate_limit_headers", "rate_limited",
+    "read_certificate", "refusal", "variables", "version_refused",
 ]  # fmt: skip
 
 

@@ -13,11 +13,11 @@ from extproc.core.handover import Handover
 from extproc.core.policy import Authenticator, Phase, Policy, cookies_of, credential_query
 from extproc.core.ports import Ports, TokenSigner
 from extproc.core.problems import InvalidConfig, Problem
+from extproc.core.processing import MAX_SHOWN
 from extproc.plan.model import Plan, PolicySpec, RoutePlan, ToUpstream
+from extproc.plan.processing import OF_REQUESTS, OF_RESPONSES
 from extproc.plan.times import upstreams_of
 from extproc.plugins.registry import Registry
-
-OF_RESPONSES = frozenset({Phase.RESPONSE, Phase.RESPONSE_BODY})
 
 
 def assemble(
@@ -68,13 +68,20 @@ class _Assembler:
             links=(*who, *(link for spec, link in built if Phase.REQUEST in spec.phases)),
             clock=self.ports.clock,
             response_links=tuple(link for spec, link in built if spec.phases & OF_RESPONSES),
+            forward_links=tuple(link for spec, link in built if spec.phases & OF_REQUESTS),
+            stream_links=tuple(link for spec, link in built if Phase.RESPONSE_STREAM in spec.phases),
             upstreams=self.plan.choices(route),
             matched=frozenset(header.name for other in self.plan.routes for header in other.match.headers),
             matched_query=frozenset(name.name for other in self.plan.routes for name in other.match.query),
         )
         version = route.version.version.name if route.version else ""
         return ServedRoute(
-            chain, response_body=route.placement.edits_body, handover=self._handover(route), version=version
+            chain,
+            route.placement.shown,
+            self._handover(route),
+            route.response_limit,
+            min(route.body_limit, MAX_SHOWN),
+            version,
         )
 
     def _handover(self, route: RoutePlan) -> Handover:

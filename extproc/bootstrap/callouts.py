@@ -12,6 +12,7 @@ from envoy_data_plane.envoy.extensions.filters.http.ext_authz import v3 as authz
 from envoy_data_plane.envoy.extensions.filters.http.ext_proc import v3 as proc
 from envoy_data_plane.envoy.extensions.filters.http.ratelimit import v3 as rls
 from envoy_data_plane.envoy.type import v3 as envoy_type
+from envoy_data_plane.envoy.type.matcher import v3 as matcher
 
 from extproc.bootstrap.sidecar import UNAVAILABLE, call
 from extproc.core.decision import MAX_REPLY_BODY
@@ -30,6 +31,7 @@ from extproc.core.names import (
     ROUTE_ATTRIBUTE,
     SCHEME_ATTRIBUTE,
 )
+from extproc.core.processing import BodyMode, Processing, Side
 from extproc.plan.model import Plan, RoutePlan, ToModel
 
 # What ext_proc's stream is told about the exchange: enough for expressions, without a message of its own for it.
@@ -39,7 +41,14 @@ ATTRIBUTES: Final = (
 )  # fmt: skip
 TOO_MANY: Final = envoy_type.HttpStatus(code=envoy_type.StatusCode.TooManyRequests)
 Mode = proc.ProcessingModeHeaderSendMode
-BodyMode = proc.ProcessingModeBodySendMode
+BODIES: Final = {
+    BodyMode.NONE: proc.ProcessingModeBodySendMode.NONE,
+    BodyMode.BUFFERED: proc.ProcessingModeBodySendMode.BUFFERED,
+    BodyMode.STREAMED: proc.ProcessingModeBodySendMode.STREAMED,
+    BodyMode.FULL_DUPLEX: proc.ProcessingModeBodySendMode.FULL_DUPLEX_STREAMED,
+}
+# Of what decides where a request goes, nothing but the method and the path is ever rewritten.
+UNROUTABLE: Final = ":authority|:scheme|host|:protocol"
 
 
 def ext_authz(plan: Plan) -> Message:
@@ -88,17 +97,31 @@ def ratelimit(plan: Plan) -> Message:
 
 
 def ext_proc(plan: Plan) -> Message:
+    rewrites = any(route.placement.shown.request.headers for route in plan.routes)
     return proc.ExternalProcessor(
         grpc_service=call(plan.sidecar.timeout),
         failure_mode_allow=False,
         status_on_error=UNAVAILABLE,
-        processing_mode=_mode(show_body=False),
+        processing_mode=_mode(Processing(response=Side(headers=True))),
+        request_attributes=list(ATTRIBUTES) if rewrites else [],
         response_attributes=list(ATTRIBUTES),
         message_timeout=call(plan.sidecar.timeout).timeout,
+        mutation_rules=_rewriting() if rewrites else None,
         metadata_options=proc.MetadataOptions(
             forwarding_namespaces=proc.MetadataOptionsMetadataNamespaces(untyped=[DECISION_NAMESPACE])
         ),
         allow_mode_override=False,
+    )
+
+
+def _rewriting() -> mutation_rules.HeaderMutationRules:
+    """Where requests are rewritten, the method may be, which is all or nothing of the routing headers: so the host and
+    the scheme are taken out again. The path may always be set (mutation_rules.proto)."""
+    return mutation_rules.HeaderMutationRules(
+        allow_all_routing=True,
+        allow_envoy=False,
+        disallow_expression=matcher.RegexMatcher(regex=UNROUTABLE),
+        disallow_is_error=True,
     )
 
 
@@ -108,18 +131,22 @@ def ext_proc_route(plan: Plan, route: RoutePlan | None) -> Message | None:
         return None
     return proc.ExtProcPerRoute(
         overrides=proc.ExtProcOverrides(
-            processing_mode=_mode(route.placement.edits_body),
+            processing_mode=_mode(route.placement.shown),
             grpc_initial_metadata=[core.HeaderValue(key=CALL_REVISION, value=plan.revision)],
         )
     )
 
 
-def _mode(show_body: bool) -> proc.ProcessingMode:
+def _mode(shown: Processing) -> proc.ProcessingMode:
     return proc.ProcessingMode(
-        request_header_mode=Mode.SKIP,
-        response_header_mode=Mode.SEND,
-        request_body_mode=BodyMode.NONE,
-        response_body_mode=BodyMode.BUFFERED if show_body else BodyMode.NONE,
-        request_trailer_mode=Mode.SKIP,
-        response_trailer_mode=Mode.SKIP,
+        request_header_mode=_sent(shown.request.headers),
+        response_header_mode=_sent(shown.response.headers),
+        request_body_mode=BODIES[shown.request.body],
+        response_body_mode=BODIES[shown.response.body],
+        request_trailer_mode=_sent(shown.request.trailers),
+        response_trailer_mode=_sent(shown.response.trailers),
     )
+
+
+def _sent(shown: bool) -> Mode:
+    return Mode.SEND if shown else Mode.SKIP

@@ -99,7 +99,7 @@ ORDER: Final = (
     ),
     Row(
         EXT_PROC,
-        "edits answers, on routes that ask for it; the only one, and last, so that it sees what the upstream said",
+        "edits requests and answers, on routes that ask for it; the only one, and last: it sees what the upstream said",
         callouts.ext_proc,
         callouts.ext_proc_route,
         needed=lambda plan: any(route.placement.edits for route in plan.routes),

@@ -14,8 +14,9 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager i
 from extproc.bootstrap import edge, tls
 from extproc.bootstrap.clusters import socket_address
 from extproc.bootstrap.filters import http_filters
-from extproc.bootstrap.names import BUFFER_LIMIT, MAX_RESPONSE_EDIT, packed, seconds
+from extproc.bootstrap.names import BUFFER_LIMIT, packed, seconds
 from extproc.bootstrap.routes import route_configuration
+from extproc.core.processing import BodyMode
 from extproc.plan.model import ListenerPlan, Plan
 
 MAX_CONNECTIONS: Final = 10_000
@@ -27,13 +28,12 @@ VERIFIED_AGAIN: Final = 300.0
 
 def build_listener(plan: Plan, item: ListenerPlan, secrets: PurePath) -> listener.Listener:
     """`secrets` is the folder of the files that name its certificates."""
-    edits = any(route.placement.edits_body for route in plan.routes)
     filters = [_connection_limit(item), _connection_manager(plan, item)]
     return listener.Listener(
         name=item.name,
         address=socket_address(item.address),
         # A buffered answer is bounded by this limit alone, so it grows where routes edit bodies.
-        per_connection_buffer_limit_bytes=MAX_RESPONSE_EDIT if edits else BUFFER_LIMIT,
+        per_connection_buffer_limit_bytes=_buffer_limit(plan),
         listener_filters=_proxy_protocol() if item.proxy_protocol else [],
         # With port reuse a forgotten Envoy would share the port in silence; without it the second one fails to start.
         enable_reuse_port=False,
@@ -46,6 +46,11 @@ def build_listener(plan: Plan, item: ListenerPlan, secrets: PurePath) -> listene
             )
         ],
     )
+
+
+def _buffer_limit(plan: Plan) -> int:
+    held = [route.response_limit for route in plan.routes if route.placement.shown.response.body is BodyMode.BUFFERED]
+    return max([BUFFER_LIMIT, *held])
 
 
 def _proxy_protocol() -> list[listener.ListenerFilter]:

@@ -21,7 +21,6 @@ RATELIMIT: Final = "envoy.filters.http.ratelimit"
 EXT_PROC: Final = "envoy.filters.http.ext_proc"
 ROUTER: Final = "envoy.filters.http.router"
 
-MAX_RESPONSE_EDIT: Final = 1024 * 1024  # what a buffered response may have; the sidecar's gRPC limit is 4 MiB
 BUFFER_LIMIT: Final = (
     32 * 1024
 )  # edge best practice: https://www.envoyproxy.io/docs/envoy/latest/configuration/best_practices/edge

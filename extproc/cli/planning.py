@@ -27,7 +27,13 @@ from extproc.plan.description import (
 from extproc.plan.model import Plan, RoutePlan
 
 COLOURS: Final = {0: "green", 1: "cyan", 2: "yellow", 3: "magenta"}  # by what a request costs
-SEEN: Final = {"response": "the answer: ", "response_body": "the answer's body: "}
+SEEN: Final = {
+    "forward": "the request forwarded: ",
+    "request_body": "the request's body: ",
+    "response": "the answer: ",
+    "response_body": "the answer's body: ",
+    "response_stream": "the answer as it passes: ",
+}
 PREFIX: Final = "envoy.filters.http."
 BYTES: Final = {"GiB": 1024**3, "MiB": 1024**2, "KiB": 1024, "B": 1}
 WIDE_ENOUGH: Final = 120  # below it, what a route matches and where it leads stand under its name

@@ -14,6 +14,7 @@ from extproc.config.match import Match
 from extproc.config.settings import NO_SIZE, Duration, LimitRate, Name, Settings, Size
 from extproc.config.spelling import CALLED, Short, Spelled, text
 from extproc.config.versions import VersionUse
+from extproc.core.processing import MAX_SHOWN
 
 MAX_BODY: Final = 64 * 1024 * 1024  # Envoy buffers it: a larger upload wants a streaming route
 HIGHEST_BURST: Final = 1_000_000_000
@@ -121,19 +122,22 @@ METHODS: Final = WithJsonSchema(
         ]
     }
 )
-BodyLimit = Annotated[
-    Size,
-    Field(ge=1, le=MAX_BODY),
-    WithJsonSchema(
+
+
+def _size_up_to(most: int) -> WithJsonSchema:
+    return WithJsonSchema(
         {
             "anyOf": [
                 text("size", "(?!0+(?![0-9]))[0-9]{1,12}(?:B|KiB|MiB)?", NO_SIZE),
-                {"type": "integer", "minimum": 1, "maximum": MAX_BODY},
+                {"type": "integer", "minimum": 1, "maximum": most},
             ],
             CALLED: "size",
         }
-    ),
-]
+    )
+
+
+BodyLimit = Annotated[Size, Field(ge=1, le=MAX_BODY), _size_up_to(MAX_BODY)]
+ResponseLimit = Annotated[Size, Field(ge=1, le=MAX_SHOWN), _size_up_to(MAX_SHOWN)]
 AnyLimit = Annotated[LimitUse, Short(({"const": "tier", "description": "The rate of the consumer's tier."},))]
 
 
@@ -164,6 +168,11 @@ class RouteSettings(Settings):
     body_limit: BodyLimit | None = None
     """The largest request body, at most 64MiB; a larger one is refused with 413 before anything is asked. Envoy holds
     the body until it is complete. Left out everywhere: 1MiB."""
+
+    response_limit: ResponseLimit | None = None
+    """The largest answer that a policy edits whole, at most 3MiB; a longer one is replaced by a 500. Envoy holds it
+    until it is complete. Answers that no policy edits, or that are edited as they pass, are not held to it. Left out
+    everywhere: 1MiB."""
 
     @field_validator("authenticate", mode="before")
     @classmethod

@@ -12,6 +12,7 @@ from extproc.core.message import Consumer, Request, Response
 from extproc.core.outcome import Merged, Outcome, Step
 from extproc.core.policy import Context, Policy
 from extproc.core.ports import Clock
+from extproc.core.streams import BodyEditor, Editors
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +57,47 @@ class PolicyChain:
     upstreams: frozenset[str] = frozenset()
     matched: frozenset[str] = frozenset()
     matched_query: frozenset[str] = frozenset()
+    forward_links: tuple[Link, ...] = ()
+    stream_links: tuple[Link, ...] = ()
 
     def on_request(self, request: Request) -> Awaitable[Outcome]:
         """Raises CouldNotDecide where no policy's answer can be trusted."""
         return self._run(self.links, Merged(), request)
 
+    def on_forward(self, request: Request, consumer: Consumer | None) -> Awaitable[Outcome]:
+        """What was let in, on its way to the upstream. Each policy sees what those before made of it."""
+        return self._run(self.forward_links, Merged(consumer), request, forward=True)
+
     def on_response(self, response: Response, request: Request, consumer: Consumer | None) -> Awaitable[Outcome]:
         """The last policy sees the response first, as in a stack of middleware. Raises CouldNotDecide."""
         return self._run(self.response_links[::-1], Merged(consumer), request, response)
 
+    async def on_stream(self, response: Response, request: Request, consumer: Consumer | None) -> BodyEditor | None:
+        """Who edits the answer's body as it passes: the last policy first, as for answers. Raises CouldNotDecide."""
+        editors, context = list[BodyEditor](), Context(self.route, consumer)
+        for link in self.stream_links[::-1]:
+            try:
+                editor = await link.policy.on_stream(response, request, context)
+            except BaseException as error:
+                failed = _failed(link, error)
+                if failed is error:
+                    raise
+                raise failed from error
+            if editor is None:
+                continue
+            if not isinstance(editor, BodyEditor):
+                raise PolicyFailed(f"policy {link.name!r} gave {type(editor).__name__}, which edits no body")
+            editors.append(editor)
+        return Editors(editors) if len(editors) > 1 else editors[0] if editors else None
+
     async def _run(
-        self, links: Sequence[Link], merged: Merged, request: Request, response: Response | None = None
+        self,
+        links: Sequence[Link],
+        merged: Merged,
+        request: Request,
+        response: Response | None = None,
+        *,
+        forward: bool = False,
     ) -> Outcome:
         """Every policy is asked and timed here, in one frame: calls between would cost as much as a quick policy."""
         monotonic = self.clock.monotonic
@@ -75,12 +106,14 @@ class PolicyChain:
         for link in links:
             started = now
             try:  # the call itself may raise, where a policy's method is no coroutine
-                if response is None:
+                if forward:
+                    decision = await link.policy.on_forward(_rewritten(request, merged), context)
+                elif response is None:
                     decision = await link.policy.on_request(request, context)
                 else:
                     decision = await link.policy.on_response(_shown(response, merged.body), request, context)
                 if decision is not CONTINUE:
-                    self._check(link, decision)
+                    self._check(link, decision, forward=forward)
                     merged.add(decision)
                     if merged.consumer is not context.consumer:
                         context = Context(self.route, merged.consumer)
@@ -96,17 +129,20 @@ class PolicyChain:
             if merged.reply is not None:
                 break
         outcome = merged.outcome()
-        if response is None and self.upstreams and merged.reply is None and merged.upstream is None:
+        asked = response is None and not forward
+        if asked and self.upstreams and merged.reply is None and merged.upstream is None:
             unchosen = PolicyFailed("no policy chose an upstream for a route that leaves it open")
             note(unchosen, outcome)
             raise unchosen
         return outcome
 
-    def _check(self, link: Link, decision: Decision) -> None:
+    def _check(self, link: Link, decision: Decision, *, forward: bool) -> None:
         if isinstance(decision, LocalReply):
             return
         if not isinstance(decision, Continue):
             raise PolicyFailed(f"policy {link.name!r} answered {type(decision).__name__}, not a decision")
+        if decision.rewrite is not None and not forward:
+            raise InvalidMutation(f"policy {link.name!r} rewrites what is not on its way to the upstream")
         if decision.consumer is not None and not link.authenticates:
             raise InvalidMutation(f"policy {link.name!r} may not name the consumer")
         if decision.upstream is not None and decision.upstream not in self.upstreams:
@@ -124,6 +160,11 @@ class PolicyChain:
 def _shown(response: Response, body: bytes | None) -> Response:
     """With the body that the policies before have made of it."""
     return response if body is None else replace(response, body=body)
+
+
+def _rewritten(request: Request, merged: Merged) -> Request:
+    shown = request if merged.body is None else replace(request, body=merged.body)
+    return merged.rewrite.applied(shown) if merged.rewrite else shown
 
 
 def _failed(link: Link, error: BaseException) -> BaseException:

@@ -17,6 +17,7 @@ from extproc.core.errors import InvalidMutation
 from extproc.core.headers import control_character, is_token
 from extproc.core.message import Consumer
 from extproc.core.names import is_owned
+from extproc.core.rewrite import Rewrite
 
 # Edits of these could re-route into weaker authentication, break framing or forge what Envoy itself vouches for.
 UNSETTABLE = frozenset(
@@ -108,7 +109,7 @@ class Continue:
     body of the message under judgement; `consumer` says who is asking (authentication only); `upstream` names the
     upstream that shall serve a request whose route leaves the choice open; `facts` go into the decision's record;
     `remove_query` are names of query parameters that the upstream does not get. Envoy writes what is left anew, in the
-    order of the names.
+    order of the names. `rewrite` changes what the upstream is asked for, in the phases FORWARD and REQUEST_BODY.
     """
 
     request: HeaderEdits = NO_EDITS
@@ -118,6 +119,7 @@ class Continue:
     upstream: str | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
     remove_query: tuple[str, ...] = ()
+    rewrite: Rewrite | None = None
 
 
 @dataclass(frozen=True, slots=True)

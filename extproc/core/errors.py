@@ -5,6 +5,7 @@ ExtprocError
 │   ├── UnknownRoute        Envoy named a route, or a revision of the plan, that this sidecar does not hold
 │   ├── PolicyFailed        a policy raised, or returned something that is not a decision
 │   ├── InvalidMutation     a policy asked for a header or body edit that Envoy must not make
+│   ├── BodyTooLarge        a policy made a body that Envoy cannot hold, or an answer is longer than its route takes
 │   ├── StoreUnavailable    a store could not answer in time, or is full
 │   └── ProviderUnavailable an identity provider could not be asked, or what it said was no answer
 ├── InvalidToken            a token is not believed; whoever asked turns that into a refusal
@@ -44,6 +45,12 @@ class InvalidMutation(CouldNotDecide):
     """A policy asked for an edit that could smuggle, forge identity or re-route."""
 
     reason = "invalid_mutation"
+
+
+class BodyTooLarge(CouldNotDecide):
+    """A body is longer than what Envoy holds of it: its own 500 would not say why."""
+
+    reason = "body_too_large"
 
 
 class StoreUnavailable(CouldNotDecide):

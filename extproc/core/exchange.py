@@ -1,137 +1,141 @@
-"""One ext_proc stream as a state machine: message in, question or reply out. No I/O, no policy, no protobuf.
+"""One ext_proc stream as a state machine: message in, question or replies out. No I/O, no policy, no protobuf.
 
-Rule 1: exactly one reply per message, of the message's own kind (external_processor.proto: anything else is spurious).
+Rule 1: exactly one reply per message, of the message's own kind (external_processor.proto: anything else is spurious);
+in full duplex any number of pieces, in order, and none behind the one that ends.
 Rule 2: what cannot follow is a ProtocolViolation, and the caller aborts the stream with a non-OK status: Envoy lets a
 request through, uninspected, when its stream closes cleanly.
 
-The messages of the request's side are answered with "go on": what a request may do was decided by ext_authz, before
-this stream opened. The response is judged once: with its body where the route's mode shows one, else by its headers.
+What a request may do was decided by ext_authz, before this stream opened: here it is edited, or refused for its body.
+Request and response are judged once each: with the body where the mode shows it whole, else by the headers.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from enum import Enum, auto
-
-from extproc.core.decision import NO_EDITS, Continue, Decision, HeaderEdits, LocalReply
-from extproc.core.errors import InvalidMutation, ProtocolViolation
-from extproc.core.message import Response
-
-
-@dataclass(frozen=True, slots=True)
-class RequestHeaders:
-    end: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseHeaders:
-    response: Response
-    end: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseBody:
-    body: bytes = field(repr=False)
-    end: bool = True
-
-
-Message = RequestHeaders | ResponseHeaders | ResponseBody
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """The caller must ask the policies about this response and hand their decision to `decided`."""
-
-    response: Response
-
-
-@dataclass(frozen=True, slots=True)
-class HeadersReply:
-    of_request: bool
-    edits: HeaderEdits = NO_EDITS
-
-
-@dataclass(frozen=True, slots=True)
-class BodyReply:
-    """`edits` reach the client too: in BUFFERED mode the headers wait for the body. `body` None leaves it as it is."""
-
-    edits: HeaderEdits = NO_EDITS
-    body: bytes | None = field(default=None, repr=False)
-
-    @property
-    def content_length(self) -> int | None:
-        """The exact length that must be set with a new body: Envoy compares, and answers 500 when they differ."""
-        return None if self.body is None else len(self.body)
-
-
-@dataclass(frozen=True, slots=True)
-class ImmediateReply:
-    reply: LocalReply
-
-
-Reply = HeadersReply | BodyReply | ImmediateReply
-
-
-class State(Enum):
-    OPEN = auto()
-    REQUEST_SEEN = auto()
-    BODY_DUE = auto()
-    JUDGING_HEADERS = auto()
-    JUDGING_BODY = auto()
-    DONE = auto()
-
-
-# (state, message) -> (state when the message ends the stream's side, state when a body follows that the mode shows).
-TRANSITIONS: dict[tuple[State, type[Message]], tuple[State, State]] = {
-    (State.OPEN, RequestHeaders): (State.REQUEST_SEEN, State.REQUEST_SEEN),
-    (State.OPEN, ResponseHeaders): (State.JUDGING_HEADERS, State.BODY_DUE),
-    (State.REQUEST_SEEN, ResponseHeaders): (State.JUDGING_HEADERS, State.BODY_DUE),
-    (State.BODY_DUE, ResponseBody): (State.JUDGING_BODY, State.JUDGING_BODY),
-}
+from extproc.core.decision import Continue, Decision, LocalReply
+from extproc.core.errors import BodyTooLarge, InvalidMutation, ProtocolViolation
+from extproc.core.exchange_messages import (
+    AnswerChunkReply,
+    AnswerHeadersReply,
+    BodyReply,
+    HeadersReply,
+    ImmediateReply,
+    Message,
+    Question,
+    Replies,
+    Reply,
+    RequestBody,
+    RequestHeaders,
+    RequestTrailers,
+    ResponseBody,
+    ResponseHeaders,
+    is_of_request,
+)
+from extproc.core.half import JUDGING, SETTLED, Half, State
+from extproc.core.message import Request
+from extproc.core.processing import MAX_SHOWN, BodyMode, Processing
 
 
 class Exchange:
-    """Feed it every message with `receive`; where that returns a Judge, answer it with `decided`."""
+    """Feed it every message with `receive`; answer a Judge with `decided`, an Edit with `edited`.
 
-    def __init__(self, *, response_body: bool) -> None:
-        self._response_body = response_body
-        self._response: Response | None = None
-        self.state = State.OPEN
+    `limit` is the longest body that a buffered response may be given, `request_limit` a request: Envoy answers 500 for
+    a longer one.
+    """
 
-    def receive(self, message: Message) -> Reply | Judge:
+    def __init__(self, shown: Processing, *, limit: int = MAX_SHOWN, request_limit: int = MAX_SHOWN) -> None:
+        self._shown = shown
+        self._limits = {True: request_limit, False: limit}
+        self._request = Half(shown.request, of_request=True)
+        self._response = Half(shown.response, of_request=False)
+        self._asked: Half | None = None
+        self._line = Request("", "")
+        self._answering = False  # with an answer of our own, in pieces
+        self._over = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether all has been judged that there was to judge. Before that, the stream must not end cleanly."""
+        if self._over:
+            return True
+        last = self._response if self._shown.response.headers or not self._shown.request.headers else self._request
+        return self._asked is None and not self._answering and last.state in SETTLED
+
+    def receive(self, message: Message) -> Replies | Question:
         """Raises ProtocolViolation where the message cannot follow the ones before."""
-        try:
-            ended, more = TRANSITIONS[self.state, type(message)]
-        except KeyError:
-            raise ProtocolViolation(f"{type(message).__name__} cannot follow in state {self.state.name}") from None
-        body_follows = self._response_body and not message.end
-        self.state = more if body_follows else ended
-        if isinstance(message, RequestHeaders):
-            return HeadersReply(of_request=True)
-        if isinstance(message, ResponseHeaders):
-            self._response = message.response
-            return HeadersReply(of_request=False) if body_follows else Judge(message.response)
-        if not message.end:
-            raise ProtocolViolation("a buffered body comes whole, this one does not end")
-        return Judge(self._with_body(message.body))
+        if self._asked is not None or self._over:
+            raise self._violation(message, "nothing is to follow" if self._over else "an answer is owed")
+        if self._answering:
+            return self._while_answering(message)
+        half = self._request if is_of_request(message) else self._response
+        if isinstance(message, RequestHeaders) and self._response.state is not State.OPEN:
+            raise self._violation(message, "the response has begun")
+        asked = self._heard(half, message)
+        if not isinstance(asked, tuple):
+            self._asked = half
+        return asked
 
     def decided(self, decision: Decision) -> Reply:
         """Raises InvalidMutation for an edit that this phase cannot carry."""
-        judging, self.state = self.state, State.DONE
-        if judging not in (State.JUDGING_HEADERS, State.JUDGING_BODY):
+        half, self._asked = self._asked, None
+        if half is None or half.state not in JUDGING:
             raise ProtocolViolation("nothing was asked")
+        judging = half.judged()
         if isinstance(decision, LocalReply):
+            self._over = True
             return ImmediateReply(decision)
-        return self._continue(decision, judging)
+        return self._continue(decision, judging, of_request=half is self._request)
 
-    def _continue(self, decision: Continue, judging: State) -> Reply:
-        if judging is State.JUDGING_BODY:
-            return BodyReply(decision.response, decision.body)
-        if decision.body is not None:
-            raise InvalidMutation("a policy replaced the body of a response whose body it was not shown")
-        return HeadersReply(of_request=False, edits=decision.response)
+    def edited(self, chunk: bytes, *, end: bool = False) -> Replies:
+        """`end` before Envoy's own ends a body early, which only full duplex can do."""
+        half, self._asked = self._asked, None
+        if half is None:
+            raise ProtocolViolation("nothing was asked")
+        return half.edited(chunk, end=end)
 
-    def _with_body(self, body: bytes) -> Response:
-        if self._response is None:
-            raise ProtocolViolation("a body without headers")
-        return replace(self._response, body=body)
+    def answer(self, status: int, headers: tuple[tuple[str, str], ...], *, end: bool = False) -> Reply:
+        """In place of `decided`: an answer of our own that is sent in pieces. Only a request's headers can be answered
+        so, and only where no body of it is held (external_processor.proto: StreamedImmediateResponse)."""
+        half, self._asked = self._asked, None
+        streamable = self._shown.request.body in (BodyMode.NONE, BodyMode.FULL_DUPLEX)
+        if half is not self._request or half.state is not State.JUDGING_HEADERS or not streamable:
+            raise ProtocolViolation("nothing that an answer in pieces may follow was asked")
+        half.judged()
+        self._answering, self._over = not end, end
+        return AnswerHeadersReply(status, headers, end)
+
+    def answered(self, chunk: bytes, *, end: bool) -> Reply:
+        if not self._answering:
+            raise ProtocolViolation("no answer in pieces has begun")
+        self._answering, self._over = not end, end
+        return AnswerChunkReply(chunk, end)
+
+    def _heard(self, half: Half, message: Message) -> Replies | Question:
+        if isinstance(message, RequestHeaders):
+            self._line = message.request
+        if isinstance(message, RequestHeaders | ResponseHeaders):
+            return half.headers(message)
+        if isinstance(message, RequestBody | ResponseBody):
+            return half.body(message)
+        return half.trailers(type(message).__name__)
+
+    def _while_answering(self, message: Message) -> Replies:
+        """What is left of the request is nobody's any more."""
+        if isinstance(message, RequestBody | RequestTrailers) and self._request.duplex:
+            return ()
+        raise self._violation(message, "an answer in pieces has begun")
+
+    def _continue(self, decision: Continue, judging: State, *, of_request: bool) -> Reply:
+        edits = decision.request if of_request else decision.response
+        line = decision.rewrite.line(self._line) if of_request and decision.rewrite else ()
+        if judging is State.JUDGING_HEADERS:
+            if decision.body is not None:
+                raise InvalidMutation("a policy replaced a body that it was not shown")
+            return HeadersReply(of_request, edits, line)
+        limit = self._limits[of_request]
+        if decision.body is not None and len(decision.body) > limit:
+            raise BodyTooLarge(f"a body of {len(decision.body)} bytes was made, and Envoy holds {limit}")
+        return BodyReply(edits, decision.body, of_request, line)
+
+    @staticmethod
+    def _violation(message: Message, why: str) -> ProtocolViolation:
+        return ProtocolViolation(f"{type(message).__name__} cannot follow: {why}")

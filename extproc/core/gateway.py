@@ -9,17 +9,21 @@ from extproc.core.chain import PolicyChain
 from extproc.core.errors import UnknownRoute
 from extproc.core.handover import NOTHING_MORE, Handover
 from extproc.core.limits import Limit
+from extproc.core.processing import DEFAULT_RESPONSE_LIMIT, MAX_SHOWN, UNPROCESSED, Processing
 from extproc.core.specs import LIMIT
 
 
 @dataclass(frozen=True, slots=True)
 class ServedRoute:
-    """`response_body` says whether the route's ext_proc mode shows the response's body; `handover` what the upstream is
-    given besides the request; `version` is the API's that it serves."""
+    """`shown` is what the route's ext_proc mode shows of an exchange; `handover` what the upstream is given besides the
+    request; the limits are for bodies that are edited whole;
+    `version` is the API's that it serves."""
 
     chain: PolicyChain
-    response_body: bool = False
+    shown: Processing = UNPROCESSED
     handover: Handover = NOTHING_MORE
+    response_limit: int = DEFAULT_RESPONSE_LIMIT
+    request_limit: int = MAX_SHOWN
     version: str = ""
 
 
@@ -35,7 +39,8 @@ class Gateway:
     def policies(self) -> frozenset[str]:
         """The names of all that judge, and of the limits that Envoy's own filter asks about."""
         chains = [served.chain for served in self.routes.values()]
-        return frozenset({link.name for chain in chains for link in (*chain.links, *chain.response_links)} | {LIMIT})
+        judging = [(*chain.links, *chain.forward_links, *chain.response_links, *chain.stream_links) for chain in chains]
+        return frozenset({link.name for links in judging for link in links} | {LIMIT})
 
     @property
     def versions(self) -> frozenset[str]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from extproc.core.decision import NO_EDITS, Continue, Decision, HeaderEdits, LocalReply
 from extproc.core.message import Consumer
+from extproc.core.rewrite import Rewrite
 
 
 class Step(NamedTuple):
@@ -46,6 +47,7 @@ class Merged:
     steps: list[Step] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
     remove_query: tuple[str, ...] = ()
+    rewrite: Rewrite | None = None
 
     def add(self, decision: Decision) -> None:
         """Raises InvalidMutation where two sets of edits are too much together."""
@@ -62,13 +64,16 @@ class Merged:
             self.consumer = decision.consumer or self.consumer
             if decision.remove_query:
                 self.remove_query = tuple(dict.fromkeys(self.remove_query + decision.remove_query))
+            if decision.rewrite is not None:
+                self.rewrite = self.rewrite.then(decision.rewrite) if self.rewrite else decision.rewrite
         if decision.facts:
             self.facts.update(decision.facts)
 
     def outcome(self) -> Outcome:
         continued = Continue(
-            self.request, self.response, self.body, None, self.upstream, remove_query=self.remove_query
-        )
+            self.request, self.response, self.body, None, self.upstream,
+            remove_query=self.remove_query, rewrite=self.rewrite,
+        )  # fmt: skip
         return Outcome(self.reply or continued, self.consumer, tuple(self.steps), self.facts)
 
     def _promised(self, reply: LocalReply) -> LocalReply:

@@ -13,14 +13,18 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 from extproc.core.decision import CONTINUE, Decision, LocalReply
 from extproc.core.message import Consumer, Request, Response
 from extproc.core.ports import Ports
+from extproc.core.streams import BodyEditor
 
 
 class Phase(Enum):
     """What a policy needs to see. The compiler gives a route the fewest sidecar calls that show it all."""
 
     REQUEST = "request"
+    FORWARD = "forward"
+    REQUEST_BODY = "request_body"
     RESPONSE = "response"
     RESPONSE_BODY = "response_body"
+    RESPONSE_STREAM = "response_stream"
 
 
 class Context(NamedTuple):
@@ -36,8 +40,18 @@ class Policy:
     async def on_request(self, request: Request, context: Context) -> Decision:
         return CONTINUE
 
+    async def on_forward(self, request: Request, context: Context) -> Decision:
+        """The request as its upstream will get it, after everything has let it in: with its body where the phases name
+        REQUEST_BODY."""
+        return CONTINUE
+
     async def on_response(self, response: Response, request: Request, context: Context) -> Decision:
         return CONTINUE
+
+    async def on_stream(self, response: Response, request: Request, context: Context) -> BodyEditor | None:
+        """Who edits this answer's body as it passes; None where it passes as it is. Asked after `on_response` has let
+        the answer go on, where the phases name RESPONSE_STREAM."""
+        return None
 
 
 class PolicyKind(Protocol):

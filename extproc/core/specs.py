@@ -90,9 +90,10 @@ class VersionSpec:
 @dataclass(frozen=True, slots=True)
 class AdaptSpec:
     """`request` and `response` lead from the version of the route to the one that the upstream speaks; answers are
-    taken the way back."""
+    taken the way back. `stream`: as they pass."""
 
     served: str
     spoken: str
     request: Lens
     response: Lens
+    stream: bool = False

@@ -20,6 +20,7 @@ from extproc.core.handover import UpstreamCredential
 from extproc.core.limits import Limit, Per
 from extproc.core.policy import Phase, PolicyKind, phases_of
 from extproc.core.problems import InvalidConfig, Path
+from extproc.core.processing import DEFAULT_RESPONSE_LIMIT
 from extproc.core.specs import (
     ADAPT,
     AUTHORIZE,
@@ -57,6 +58,7 @@ from extproc.plan.model import (
     UpstreamPlan,
     ValueRule,
 )
+from extproc.plan.processing import flaw, processing_of
 from extproc.plan.tls import listener_tls, upstream_tls
 from extproc.plan.versions import Versions
 
@@ -142,6 +144,8 @@ class _RouteCompiler:
         fused = fused or (bool(own) and route.redirect is not None)
         judged = LimitSpec(self._tiers if by_tier else MappingProxyType({}), by_tier, own if fused else ())
         timeout = _first(route.timeout, defaults.timeout, None)
+        limit = _first(route.body_limit, defaults.body_limit, DEFAULT_BODY_LIMIT)
+        self._check(route, used, phases, limit)
         return RoutePlan(
             name=route.name,
             match=_match(route.match),
@@ -153,11 +157,11 @@ class _RouteCompiler:
                 # The ratelimit filter is skipped where the route's cluster is not known yet, so a fused route has
                 # its limits judged in the fused call, and only routes to a fixed upstream use the filter.
                 descriptors=() if fused else own,
-                edits=bool(phases & {Phase.RESPONSE, Phase.RESPONSE_BODY}),
-                edits_body=Phase.RESPONSE_BODY in phases,
+                shown=processing_of(phases),
             ),
             timeout=timeout.total_seconds() if timeout else DEFAULT_TIMEOUT,
-            body_limit=_first(route.body_limit, defaults.body_limit, DEFAULT_BODY_LIMIT),
+            body_limit=limit,
+            response_limit=_first(route.response_limit, defaults.response_limit, DEFAULT_RESPONSE_LIMIT),
             stream=route.stream,
             forward=Forward(
                 signed=_first(route.forward, defaults.forward, "headers") == "signed",
@@ -165,6 +169,13 @@ class _RouteCompiler:
             ),
             version=version,
         )
+
+    def _check(self, route: Route, used: list[PolicySpec], phases: set[Phase], limit: int) -> None:
+        """Raises InvalidConfig where Envoy could not show the policies what they need to see."""
+        for spec in used:
+            said = flaw(spec.phases, phases, stream=route.stream, redirect=route.redirect is not None, limit=limit)
+            if said:
+                raise InvalidConfig([self._loaded.problem(spec.at, said)])
 
     def _shows_credential(self, route: Route) -> bool:
         """Whether its upstream is shown a credential, which only the sidecar has. A model's routes ask it anyway."""

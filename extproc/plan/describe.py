@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from extproc.core.limits import Limit
 from extproc.core.policy import Phase
 from extproc.core.problems import spell_path
+from extproc.core.processing import BodyMode
 from extproc.core.specs import HUNDREDTHS, LIMIT, AdaptSpec, ChooseSpec, LimitSpec
 from extproc.core.versions import spell_moment
 from extproc.plan.description import (
@@ -42,6 +43,8 @@ from extproc.plan.times import STREAM_IDLE, whole_time
 
 MOST_CALLS: Final = 3
 REQUEST: Final = "request"
+FORWARDED: Final = (Phase.REQUEST_BODY, Phase.FORWARD)
+ANSWERED: Final = (Phase.RESPONSE_STREAM, Phase.RESPONSE_BODY, Phase.RESPONSE)
 FUSED, LIMITS, EDITS = "ext_authz", "ratelimit", "ext_proc"
 Filters = Callable[[RoutePlan], Iterable[FilterDescription]]
 
@@ -80,8 +83,8 @@ def _route(plan: Plan, index: int, route: RoutePlan, filters: Filters) -> RouteD
         filters=tuple(filters(route)),
         authentication=tuple(MethodDescription(name, plan.authentication[name].kind) for name in route.authentication),
         policies=tuple(_policies(plan, route, spell_path(("routes", index)))),
-        request_body=RequestBody("held", route.body_limit),
-        response_body="buffered" if route.placement.edits_body else "none",
+        request_body=_request_body(route),
+        response_body=route.placement.shown.response.body.value,
         timeout_seconds=whole_time(plan, route),
         idle_timeout_seconds=STREAM_IDLE if route.stream else None,
         api_version=_api_version(route),
@@ -110,6 +113,11 @@ def _api_version(route: RoutePlan) -> ApiVersionDescription | None:
     )
 
 
+def _request_body(route: RoutePlan) -> RequestBody:
+    mode = "held" if route.placement.shown.request.body is BodyMode.NONE else "shown"
+    return RequestBody(mode, route.body_limit)
+
+
 def _policies(plan: Plan, route: RoutePlan, at: str) -> Iterable[PolicyDescription]:
     """In the order in which they judge: the request from the first to the last, the answer from the last."""
     if route.authentication:
@@ -121,10 +129,15 @@ def _policies(plan: Plan, route: RoutePlan, at: str) -> Iterable[PolicyDescripti
         yield PolicyDescription("forward", said, said, REQUEST, FUSED, at)
     for limit in route.placement.descriptors:
         yield PolicyDescription(LIMIT, limit_rule(limit), limit_rule(limit), REQUEST, LIMITS, at)
+    for spec in route.policies:
+        yield from (_policy(spec, phase.value, EDITS) for phase in _most(spec, FORWARDED))
     for spec in reversed(route.policies):
-        seen = [phase for phase in (Phase.RESPONSE_BODY, Phase.RESPONSE) if phase in spec.phases]
-        if seen:
-            yield _policy(spec, seen[0].value, EDITS)
+        yield from (_policy(spec, phase.value, EDITS) for phase in _most(spec, ANSWERED))
+
+
+def _most(spec: PolicySpec, phases: Sequence[Phase]) -> Sequence[Phase]:
+    """The one that shows most, of those that it needs."""
+    return [phase for phase in phases if phase in spec.phases][:1]
 
 
 def _policy(spec: PolicySpec, phase: str, service: str) -> PolicyDescription:

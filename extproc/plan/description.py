@@ -61,7 +61,7 @@ class TargetDescription:
 
 @dataclass(frozen=True, slots=True)
 class PolicyDescription:
-    """A policy that judges. `phase` is what it sees: request, response or response_body; `service` is which of the
+    """A policy that judges. `phase` is what it sees (core.policy.Phase); `service` is which of the
     sidecar's asks it; `brief` is its rule as far as a table has room for it."""
 
     policy: str
@@ -95,7 +95,7 @@ class ApiVersionDescription:
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
-    """Envoy holds a body until it is complete, up to the limit. The sidecar never sees it."""
+    """Envoy holds a body until it is complete, up to the limit. `mode` is held, or shown where the sidecar sees it."""
 
     mode: str
     limit_bytes: int
@@ -103,8 +103,9 @@ class RequestBody:
 
 @dataclass(frozen=True, slots=True)
 class RouteDescription:
-    """`services` are the sidecar's that a request asks, `calls` how many. `response_body` is none or buffered: whether
-    the sidecar sees it. `timeout_seconds` is None where there is none: a stream, which has `idle_timeout_seconds`."""
+    """`services` are the sidecar's that a request asks, `calls` how many. `response_body` is none, buffered or
+    full_duplex: whether the sidecar sees it, and how. `timeout_seconds` is None where there is none: a stream, which
+    has `idle_timeout_seconds`."""
 
     name: str
     match: MatchDescription

@@ -11,6 +11,7 @@ from extproc.core.handover import UpstreamCredential
 from extproc.core.limits import Limit
 from extproc.core.policy import Phase
 from extproc.core.problems import Path
+from extproc.core.processing import DEFAULT_RESPONSE_LIMIT, UNPROCESSED, BodyMode, Processing
 from extproc.core.specs import ChooseSpec, VersionSpec
 from extproc.plan.tls import ListenerTlsPlan, UpstreamTlsPlan
 
@@ -69,13 +70,22 @@ class Placement:
     """What a request on this route costs: where each capability runs. The filters that are not named are passed by.
 
     `fused` is the one ext_authz call. `descriptors` are the limits that Envoy's ratelimit filter asks our RLS about.
-    `edits` opens an ext_proc stream for the response; `edits_body` shows it the body as well.
+    `shown` is what an ext_proc stream shows of the exchange; nothing, and there is none.
     """
 
     fused: bool
     descriptors: tuple[Limit, ...] = ()
-    edits: bool = False
-    edits_body: bool = False
+    shown: Processing = UNPROCESSED
+
+    @property
+    def edits(self) -> bool:
+        """Whether an ext_proc stream is opened."""
+        return bool(self.shown)
+
+    @property
+    def edits_body(self) -> bool:
+        """Whether the answer's body is shown, whole or in pieces."""
+        return self.shown.response.body is not BodyMode.NONE
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -86,12 +96,19 @@ class Placement:
     @property
     def filters(self) -> tuple[str, ...]:
         """The filters that call the sidecar, and what the last of them shows it."""
-        shown = " with bodies" if self.edits_body else ""
+        shown = _bodies(self.shown)
         return tuple(f"{name}{shown if name == 'ext_proc' else ''}" for name in self.services)
 
     @property
     def calls(self) -> int:
         return len(self.services)
+
+
+def _bodies(shown: Processing) -> str:
+    """` with bodies` of answers, as most are; what else a stream shows is said apart."""
+    request = {BodyMode.NONE: " with requests"}.get(shown.request.body, " with requests' bodies")
+    response = {BodyMode.NONE: "", BodyMode.BUFFERED: " with bodies"}.get(shown.response.body, " with streams")
+    return (request if shown.request.headers else "") + response
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +143,7 @@ class RoutePlan:
     stream: bool = False
     forward: Forward = Forward()
     version: VersionSpec | None = None
+    response_limit: int = DEFAULT_RESPONSE_LIMIT
 
 
 @dataclass(frozen=True, slots=True)

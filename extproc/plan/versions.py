@@ -43,11 +43,14 @@ class Versions:
         return VersionSpec(version, route.version.successor or self._successor_at(route, version))
 
     def adapted(self, index: int) -> AdaptSpec | None:
-        use = self._routes[index].version
+        route = self._routes[index]
+        use = route.version
         if use is None or use.adapt_to is None:
             return None
         uses = followed(use, self._uses)
-        return AdaptSpec(use.is_, uses[-1].adapt_to or "", _lens(uses, "request"), _lens(uses, "response"))
+        return AdaptSpec(
+            use.is_, uses[-1].adapt_to or "", _lens(uses, "request"), _lens(uses, "response"), route.stream
+        )
 
     def _successor_at(self, route: Route, version: ApiVersion) -> str:
         """The same path but for the version's name, where a route of the successor serves just that."""

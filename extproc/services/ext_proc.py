@@ -1,7 +1,7 @@
-"""envoy.service.ext_proc.v3.ExternalProcessor: one stream per HTTP exchange whose answer is edited.
+"""envoy.service.ext_proc.v3.ExternalProcessor: one stream per HTTP exchange that is edited.
 
 Nothing here decides: the exchange says what may follow, the chain what to do. What could not be decided is an explicit
-500; what must not happen aborts the stream with a non-OK status, because a clean end would let the answer through.
+500; what must not happen aborts the stream with a non-OK status, because a clean end would let the message through.
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ from typing import Final
 
 import grpc
 
-from extproc.core.decision import CONTINUE
-from extproc.core.errors import CouldNotDecide, ProtocolViolation
-from extproc.core.exchange import Exchange, ImmediateReply, Judge, State
+from extproc.core.decision import CONTINUE, Decision, LocalReply
+from extproc.core.errors import BodyTooLarge, CouldNotDecide, ProtocolViolation
+from extproc.core.exchange import Exchange
+from extproc.core.exchange_messages import Edit, ImmediateReply, Judge, Replies
 from extproc.core.gateway import Gateway, ServedRoute
-from extproc.core.message import Consumer, Request
+from extproc.core.message import Consumer, Request, Response
 from extproc.core.names import CALL_ADDRESS, CALL_REVISION
 from extproc.core.outcome import Outcome
 from extproc.core.ports import Clock, Recorder
+from extproc.core.processing import BodyMode
+from extproc.core.streams import BodyEditor
 from extproc.services import ext_proc_wire as wire
 from extproc.services.headers import call_metadata
 from extproc.services.records import cancelled, decided, failure, reading, record_of
@@ -43,13 +46,15 @@ class ExtProc:
         conversation = _Conversation(self._gateway, self._clock, self._recorder, context)
         try:
             async for message in messages:
-                answer = await conversation.answer(message)
-                yield answer
-                if answer.HasField("immediate_response"):
-                    return
+                for answer in await conversation.answers(message):
+                    yield answer
+                    if answer.HasField("immediate_response"):
+                        return
         except ProtocolViolation as violation:
             conversation.record_violation(violation)
             await context.abort(grpc.StatusCode.INTERNAL, "protocol violation")
+        except BrokenOff:
+            await context.abort(grpc.StatusCode.INTERNAL, "the body could not be edited")
         if not conversation.finished:
             await context.abort(grpc.StatusCode.INTERNAL, "the exchange ended before its last reply")
 
@@ -60,6 +65,10 @@ class ExtProc:
             response_serializer=ProcessingResponse.SerializeToString,
         )
         return grpc.method_handlers_generic_handler(SERVICE, {"Process": method})
+
+
+class BrokenOff(Exception):
+    """A body of which a part has been sent could not be edited further: no reply can say so, only the stream's end."""
 
 
 class _Conversation:
@@ -78,14 +87,17 @@ class _Conversation:
         self._consumer: Consumer | None = None
         self._edits = True
         self._judged: Outcome | None = None
+        self._modes: tuple[BodyMode, BodyMode] | None = None
+        self._editor: BodyEditor | None = None
+        self._flowing = False  # whether a part of an edited body may have left
 
     @property
     def finished(self) -> bool:
-        """Whether the response has been judged. Before that, the stream must not end cleanly."""
-        return self._exchange is not None and self._exchange.state is State.DONE
+        """Whether all has been judged. Before that, the stream must not end cleanly."""
+        return self._exchange is not None and self._exchange.finished
 
-    async def answer(self, message: ProcessingRequest) -> ProcessingResponse:
-        """Raises ProtocolViolation."""
+    async def answers(self, message: ProcessingRequest) -> list[ProcessingResponse]:
+        """Raises ProtocolViolation or BrokenOff."""
         started = self._clock.monotonic()
         try:
             return await self._answered(message, started)
@@ -98,21 +110,47 @@ class _Conversation:
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing was decided, and that refuses
             failed = failure(error, self._judged)
             self._record(replace(failed.outcome, consumer=self._consumer), started, failed.detail)
-            return wire.encode(ImmediateReply(failed.reply))
+            if self._flowing:
+                raise BrokenOff from None
+            return [wire.encode(ImmediateReply(failed.reply))]
 
-    async def _answered(self, message: ProcessingRequest, started: int) -> ProcessingResponse:
+    async def _answered(self, message: ProcessingRequest, started: int) -> list[ProcessingResponse]:
         self._introduce(message)
-        heard = wire.decode(message)
+        heard = wire.decode(message, self._request)
         exchange = self._opened()
         asked = exchange.receive(heard)
-        if not isinstance(asked, Judge):
-            return wire.encode(asked)
-        if not self._edits:
+        if isinstance(asked, Judge):
+            return [await self._judged_by_policies(exchange, asked, started)]
+        replies = await self._edit(exchange, asked.chunk, end=asked.end) if isinstance(asked, Edit) else asked
+        return [wire.encode(reply) for reply in replies]
+
+    async def _judged_by_policies(self, exchange: Exchange, asked: Judge, started: int) -> ProcessingResponse:
+        if isinstance(asked.message, Response) and not self._edits:
             return wire.encode(exchange.decided(CONTINUE))
         self._judged = outcome = await decided(self._judge(asked))
         answer = wire.encode(exchange.decided(outcome.decision))
+        await self._begin_editing(asked, outcome.decision)
         self._record(outcome, started, "")
+        self._judged = None
         return answer
+
+    async def _edit(self, exchange: Exchange, chunk: bytes, *, end: bool) -> Replies:
+        editor = self._editor
+        if editor is None or editor.ended:
+            return exchange.edited(chunk, end=end)
+        self._flowing = True
+        made = await decided(editor.feed(chunk)) if chunk else b""
+        if end and not editor.ended:
+            made += await decided(editor.finish())
+        return exchange.edited(made, end=end or editor.ended)
+
+    async def _begin_editing(self, asked: Judge, decision: Decision) -> None:
+        """Before the reply to the headers leaves, while a failure can still be told as one."""
+        served = self._served
+        streams = served is not None and served.shown.response.body.in_chunks
+        if served is None or not streams or isinstance(decision, LocalReply) or isinstance(asked.message, Request):
+            return
+        self._editor = await decided(served.chain.on_stream(asked.message, self._request, self._consumer))
 
     def record_violation(self, violation: ProtocolViolation) -> None:
         outcome = failure(CouldNotDecide("protocol violation")).outcome
@@ -126,19 +164,29 @@ class _Conversation:
             self._revision = call_metadata(self._call, CALL_REVISION) or stamped
             request = wire.decode_request(message)
             self._request = replace(request, address=call_metadata(self._call, CALL_ADDRESS) or request.address)
+            self._modes = wire.modes(message)
         if message.HasField("response_headers"):
             self._edits = wire.is_from_upstream(message)
 
     def _opened(self) -> Exchange:
         if self._exchange is None:
-            self._served = self._gateway().route(self._route, self._revision)
-            self._exchange = Exchange(response_body=self._served.response_body)
+            self._served = served = self._gateway().route(self._route, self._revision)
+            shown = served.shown
+            if self._modes not in (None, (shown.request.body, shown.response.body)):
+                raise ProtocolViolation("Envoy shows bodies in another way than the plan says")
+            self._exchange = Exchange(shown, limit=served.response_limit, request_limit=served.request_limit)
         return self._exchange
 
     async def _judge(self, asked: Judge) -> Outcome:
-        if self._served is None:
-            raise ProtocolViolation("a response before its route was known")
-        return await self._served.chain.on_response(asked.response, self._request, self._consumer)
+        served = self._served
+        if served is None:
+            raise ProtocolViolation("a message before its route was known")
+        if isinstance(asked.message, Request):
+            self._request = replace(asked.message, body=None)
+            return await served.chain.on_forward(asked.message, self._consumer)
+        if len(asked.message.body or b"") > served.response_limit:
+            raise BodyTooLarge(f"the answer is longer than the route's response_limit of {served.response_limit}")
+        return await served.chain.on_response(asked.message, self._request, self._consumer)
 
     def _record(self, outcome: Outcome, started: int, detail: str) -> None:
         took = self._clock.monotonic() - started

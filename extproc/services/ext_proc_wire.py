@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from google.protobuf.struct_pb2 import Struct
 
 from extproc.core.decision import HeaderEdits, LocalReply
 from extproc.core.errors import ProtocolViolation
-from extproc.core.exchange import (
+from extproc.core.exchange_messages import (
+    AnswerChunkReply,
+    AnswerHeadersReply,
     BodyReply,
+    ChunkReply,
     HeadersReply,
     ImmediateReply,
     Message,
     Reply,
+    RequestBody,
     RequestHeaders,
+    RequestTrailers,
     ResponseBody,
     ResponseHeaders,
+    ResponseTrailers,
+    TrailersReply,
 )
 from extproc.core.identity import read_groups
 from extproc.core.message import Consumer, Request, Response
@@ -41,8 +49,9 @@ from extproc.core.names import (
     ROUTE_ATTRIBUTE,
     SCHEME_ATTRIBUTE,
 )
+from extproc.core.processing import BodyMode
 from extproc.services.headers import decode_headers, pseudo_header, raw_options
-from extproc.wire.base_pb2 import HttpStatus
+from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HttpStatus
 from extproc.wire.process_pb2 import (
     BodyMutation,
     BodyResponse,
@@ -51,23 +60,67 @@ from extproc.wire.process_pb2 import (
     HeadersResponse,
     HttpHeaders,
     ImmediateResponse,
+    ProcessingMode,
     ProcessingRequest,
     ProcessingResponse,
+    StreamedBodyResponse,
+    StreamedImmediateResponse,
+    TrailersResponse,
 )
 
 NO_STATUS: Final = "0"
+SHOWN: Final = {
+    ProcessingMode.NONE: BodyMode.NONE,
+    ProcessingMode.BUFFERED: BodyMode.BUFFERED,
+    ProcessingMode.STREAMED: BodyMode.STREAMED,
+    ProcessingMode.FULL_DUPLEX_STREAMED: BodyMode.FULL_DUPLEX,
+}
 
 
-def decode(message: ProcessingRequest) -> Message:
-    """Raises ProtocolViolation for a message that our modes never ask for, or that holds none."""
+def decode(message: ProcessingRequest, known: Request) -> Message:
+    """`known` is what attributes say of the request. Raises ProtocolViolation for a message that holds none."""
     kind = message.WhichOneof("request")
-    if kind == "request_headers":
-        return RequestHeaders(message.request_headers.end_of_stream)
     if kind == "response_headers":
         return ResponseHeaders(_response(message.response_headers), message.response_headers.end_of_stream)
     if kind == "response_body":
         return ResponseBody(message.response_body.body, message.response_body.end_of_stream)
+    if kind == "request_headers":
+        return RequestHeaders(message.request_headers.end_of_stream, _request(message.request_headers, known))
+    if kind == "request_body":
+        return RequestBody(message.request_body.body, message.request_body.end_of_stream)
+    if kind == "request_trailers":
+        return RequestTrailers()
+    if kind == "response_trailers":
+        return ResponseTrailers()
     raise ProtocolViolation(f"a message of kind {kind}")
+
+
+def modes(message: ProcessingRequest) -> tuple[BodyMode, BodyMode] | None:
+    """How Envoy shows bodies of requests and of responses. Only the first message of a stream says so, and an Envoy
+    before 1.34 not even that."""
+    if not message.HasField("protocol_config"):
+        return None
+    told = message.protocol_config
+    try:
+        return SHOWN[told.request_body_mode], SHOWN[told.response_body_mode]
+    except KeyError:
+        raise ProtocolViolation("bodies are shown in a way that no plan asks for") from None
+
+
+def _request(headers: HttpHeaders, known: Request) -> Request:
+    """The headers as the upstream would get them; where nobody asked for them, they may be none at all."""
+    if not headers.headers.headers:
+        return known
+    path, _, query = pseudo_header(headers.headers, ":path").partition("?")
+    return replace(
+        known,
+        method=pseudo_header(headers.headers, ":method"),
+        path=path,
+        query=query,
+        host=pseudo_header(headers.headers, ":authority").lower() or known.host,
+        scheme=pseudo_header(headers.headers, ":scheme") or known.scheme,
+        headers=decode_headers(headers.headers),
+    )
 
 
 def _response(headers: HttpHeaders) -> Response:
@@ -121,28 +174,57 @@ def _text(attributes: Struct, name: str) -> str:
 
 
 def encode(reply: Reply) -> ProcessingResponse:
-    if isinstance(reply, ImmediateReply):
-        return ProcessingResponse(immediate_response=_immediate(reply.reply))
     if isinstance(reply, HeadersReply):
-        answer = HeadersResponse(response=CommonResponse(header_mutation=_mutation(reply.edits)))
+        answer = HeadersResponse(response=CommonResponse(header_mutation=_mutation(reply.edits, reply.line)))
         return (
             ProcessingResponse(request_headers=answer)
             if reply.of_request
             else ProcessingResponse(response_headers=answer)
         )
-    return ProcessingResponse(response_body=_body(reply))
+    if isinstance(reply, BodyReply | ChunkReply):
+        body = _body(reply) if isinstance(reply, BodyReply) else _chunk(reply)
+        return ProcessingResponse(request_body=body) if reply.of_request else ProcessingResponse(response_body=body)
+    if isinstance(reply, ImmediateReply):
+        return ProcessingResponse(immediate_response=_immediate(reply.reply))
+    if isinstance(reply, TrailersReply):
+        behind = TrailersResponse()
+        return (
+            ProcessingResponse(request_trailers=behind)
+            if reply.of_request
+            else ProcessingResponse(response_trailers=behind)
+        )
+    return ProcessingResponse(streamed_immediate_response=_answer(reply))
 
 
 def _body(reply: BodyReply) -> BodyResponse:
-    mutation = _mutation(reply.edits)
+    mutation = _mutation(reply.edits, reply.line)
     if reply.body is None:
         return BodyResponse(response=CommonResponse(header_mutation=mutation))
     mutation.set_headers.extend(raw_options([("content-length", str(reply.content_length))]))
     return BodyResponse(response=CommonResponse(header_mutation=mutation, body_mutation=BodyMutation(body=reply.body)))
 
 
-def _mutation(edits: HeaderEdits) -> HeaderMutation:
-    return HeaderMutation(set_headers=raw_options(edits.set), remove_headers=edits.remove)
+def _chunk(reply: ChunkReply) -> BodyResponse:
+    """In lock-step the piece is replaced by another; in full duplex each is sent on its own, or it is lost."""
+    if reply.duplex:
+        streamed = StreamedBodyResponse(body=reply.chunk, end_of_stream=reply.end)
+        return BodyResponse(response=CommonResponse(body_mutation=BodyMutation(streamed_response=streamed)))
+    mutation = BodyMutation(body=reply.chunk) if reply.chunk else BodyMutation(clear_body=True)
+    return BodyResponse(response=CommonResponse(body_mutation=mutation))
+
+
+def _answer(reply: AnswerHeadersReply | AnswerChunkReply) -> StreamedImmediateResponse:
+    if isinstance(reply, AnswerChunkReply):
+        piece = StreamedBodyResponse(body=reply.chunk, end_of_stream=reply.end)
+        return StreamedImmediateResponse(body_response=piece)
+    fields = ((":status", str(reply.status)), *reply.headers)
+    values = [HeaderValue(key=name, raw_value=value.encode("utf-8")) for name, value in fields]
+    headers = HttpHeaders(headers=HeaderMap(headers=values), end_of_stream=reply.end)
+    return StreamedImmediateResponse(headers_response=headers)
+
+
+def _mutation(edits: HeaderEdits, line: tuple[tuple[str, str], ...] = ()) -> HeaderMutation:
+    return HeaderMutation(set_headers=raw_options((*line, *edits.set)), remove_headers=edits.remove)
 
 
 def _immediate(reply: LocalReply) -> ImmediateResponse:

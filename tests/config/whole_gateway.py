@@ -88,6 +88,7 @@ defaults:
   limits: [tier]
   timeout: 15s
   body_limit: 1MiB
+  response_limit: 1MiB
   policies: [{use: transform, response: {}}]
 routes:
   - name: users

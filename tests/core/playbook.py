@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from extproc.core.decision import Continue, LocalReply
 from extproc.core.errors import ExtprocError
-from extproc.core.exchange import Exchange, Judge, Message, Reply
+from extproc.core.exchange import Exchange
+from extproc.core.exchange_messages import Judge, Message, Question, Replies, Reply
 
 In = Message | Continue | LocalReply
-Out = Reply | Judge | type[ExtprocError]
+Out = Reply | Question | type[ExtprocError]
 
 
 def play(exchange: Exchange, *turns: tuple[In, Out]) -> None:
@@ -21,9 +22,18 @@ def play(exchange: Exchange, *turns: tuple[In, Out]) -> None:
 
 def _turn(exchange: Exchange, event: In) -> Out:
     try:
-        return exchange.decided(event) if isinstance(event, Continue | LocalReply) else exchange.receive(event)
+        if isinstance(event, Continue | LocalReply):
+            return exchange.decided(event)
+        return _one(exchange.receive(event))
     except ExtprocError as error:
         return type(error)
+
+
+def _one(answer: Replies | Question) -> Reply | Question:
+    if not isinstance(answer, tuple):
+        return answer
+    (reply,) = answer
+    return reply
 
 
 def _spelled(turns: list[tuple[In, Out]]) -> list[str]:
@@ -37,6 +47,6 @@ def _line(side: In | Out) -> str:
     """Bodies are left out of every repr on purpose; a test must see them."""
     if isinstance(side, type):
         return side.__name__
-    shown = side.response if isinstance(side, Judge) else side
+    shown = side.message if isinstance(side, Judge) else side
     body = getattr(shown, "body", None)
     return f"{side!r}" if body is None else f"{side!r} with {body!r}"

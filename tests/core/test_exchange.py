@@ -7,11 +7,11 @@ from typing import Final
 
 import pytest
 
-from extproc.core.decision import CONTINUE, NO_EDITS, Continue, Decision, refusal
+from extproc.core.decision import CONTINUE, NO_EDITS, Continue, Decision, LocalReply, refusal
 from extproc.core.errors import InvalidMutation, ProtocolViolation
-from extproc.core.exchange import (
+from extproc.core.exchange import Exchange
+from extproc.core.exchange_messages import (
     BodyReply,
-    Exchange,
     HeadersReply,
     ImmediateReply,
     Judge,
@@ -19,10 +19,10 @@ from extproc.core.exchange import (
     RequestHeaders,
     ResponseBody,
     ResponseHeaders,
-    State,
 )
 from extproc.core.headers import Headers
 from extproc.core.message import Response
+from extproc.core.processing import BodyMode, Processing, Side
 from tests.core.examples import sets
 from tests.core.playbook import play
 
@@ -38,11 +38,11 @@ REFUSED: Final = refusal(403, "no", "no")
 
 
 def with_body() -> Exchange:
-    return Exchange(response_body=True)
+    return Exchange(Processing(response=Side(headers=True, body=BodyMode.BUFFERED)))
 
 
 def headers_only() -> Exchange:
-    return Exchange(response_body=False)
+    return Exchange(Processing(response=Side(headers=True)))
 
 
 def test_a_response_is_judged_with_its_body_where_the_mode_shows_one() -> None:
@@ -135,7 +135,7 @@ EVENTS: Final[dict[str, Message | Continue]] = {
 @pytest.mark.parametrize("event", EVENTS)
 def test_in_every_state_what_may_not_follow_is_a_violation(state: str, event: str) -> None:
     start, before = LEGAL[state]
-    exchange = Exchange(response_body=start._response_body)
+    exchange = Exchange(start._shown)
     for earlier in before:
         _feed(exchange, earlier)
     if event in MAY_FOLLOW.get(state, set()):
@@ -146,7 +146,7 @@ def test_in_every_state_what_may_not_follow_is_a_violation(state: str, event: st
 
 
 def test_a_violation_says_what_came_when() -> None:
-    with pytest.raises(ProtocolViolation, match="ResponseBody cannot follow in state REQUEST_SEEN"):
+    with pytest.raises(ProtocolViolation, match="ResponseBody cannot follow in state OPEN"):
         play_out(with_body(), REQUEST, BODY)
 
 
@@ -154,9 +154,9 @@ def test_an_exchange_is_done_only_when_its_response_is_judged() -> None:
     exchange = with_body()
     for event in (REQUEST, HEADERS, BODY):
         exchange.receive(event)
-        assert exchange.state is not State.DONE
+        assert not exchange.finished
     exchange.decided(CONTINUE)
-    assert exchange.state is State.DONE
+    assert exchange.finished
 
 
 def play_out(exchange: Exchange, *events: Message | Decision) -> None:
@@ -165,7 +165,7 @@ def play_out(exchange: Exchange, *events: Message | Decision) -> None:
 
 
 def _feed(exchange: Exchange, event: Message | Decision) -> None:
-    if isinstance(event, RequestHeaders | ResponseHeaders | ResponseBody):
-        exchange.receive(event)
-    else:
+    if isinstance(event, Continue | LocalReply):
         exchange.decided(event)
+    else:
+        exchange.receive(event)

@@ -8,10 +8,11 @@ from extproc.core.chain import Link, PolicyChain
 from extproc.core.errors import UnknownRoute
 from extproc.core.gateway import Gateway, ServedRoute
 from extproc.core.policy import Policy
+from extproc.core.processing import Processing, Side
 from extproc.testing import FakeClock
 from tests.core.examples import limit
 
-SERVED = ServedRoute(PolicyChain("orders", (), FakeClock()), response_body=True)
+SERVED = ServedRoute(PolicyChain("orders", (), FakeClock()), Processing(response=Side(headers=True)))
 LIMIT = limit(name="address-0", scope="route/orders")
 GATEWAY = Gateway("r2", {"orders": SERVED}, {("orders", "address-0"): LIMIT})
 

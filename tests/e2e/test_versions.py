@@ -65,6 +65,18 @@ routes:
     match: {path_prefix: /v00/users}
     upstream: main
     version: {is: v00, adapt_to: v1, then: v1, response: [{rename: {title: name}}]}
+  - name: written
+    match: {path_prefix: /written}
+    upstream: main
+    version:
+      is: v1
+      adapt_to: v2
+      body: [{rename: {name: full_name}}, {convert: {state: {active: enabled}}}]
+  - name: streamed
+    match: {path_prefix: /streamed}
+    upstream: main
+    stream: true
+    version: {is: v1, adapt_to: v2, response: [{rename: {name: full_name}}]}
   - {name: v2, match: {path_prefix: /v2/users}, upstream: main, version: {is: v2}}
   - {name: off, match: {path_prefix: /off}, upstream: main, version: {is: switched-off}}
   - {name: by-header, match: {path: /users, headers: {x-api-version: "1"}}, upstream: main, version: {is: old}}
@@ -219,3 +231,36 @@ def test_a_version_is_chosen_by_header_query_and_media_type(
 def test_caches_are_told_that_a_media_type_decided(gateway: RunningGateway) -> None:
     chosen = gateway.client.get("/users", FREE, ("accept", "application/vnd.shop.v1+json"))
     assert chosen.header("vary") == "accept"
+
+
+def test_a_request_is_made_one_of_the_version_that_the_upstream_speaks(
+    gateway: RunningGateway, upstream: Upstream
+) -> None:
+    answering(upstream, "/written", {"full_name": "Zoë", "state": "enabled"})
+    sent = json.dumps({"name": "Zoë", "state": "active"}).encode()
+    answer = gateway.client.ask("POST", "/written", FREE, JSON, body=sent)
+    received = upstream.only()
+    assert json.loads(received.body) == {"full_name": "Zoë", "state": "enabled"}
+    assert received.header("content-length") == str(len(received.body))
+    assert answer.json() == {"name": "Zoë", "state": "active"}
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "status"),
+    [(b'{"state":"unheard"}', JSON[1], 422), (b"{", JSON[1], 422), (b'{"name":"x"}', "text/plain", 415)],
+)
+def test_a_request_that_is_no_document_of_its_version_reaches_nobody(
+    gateway: RunningGateway, upstream: Upstream, body: bytes, media_type: str, status: int
+) -> None:
+    answer = gateway.client.ask("POST", "/written", FREE, ("content-type", media_type), body=body)
+    assert (answer.status, upstream.received) == (status, [])
+
+
+def test_events_of_a_stream_are_adapted_one_by_one(gateway: RunningGateway, upstream: Upstream) -> None:
+    events = [b'data: {"full_name":"%d"}\n\n' % number for number in range(3)]
+    cut = [b"".join(events)[:30], b"".join(events)[30:], b"data: [DONE]\n\n"]
+    upstream.answers["/streamed"] = Answer(
+        200, (("content-type", "text/event-stream"),), chunks=tuple((0, c) for c in cut)
+    )
+    answer = gateway.client.get("/streamed", FREE)
+    assert answer.body == b"".join(b'data: {"name":"%d"}\n\n' % number for number in range(3)) + b"data: [DONE]\n\n"

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from extproc.core.decision import CONTINUE, Decision
+from extproc.core.errors import CouldNotDecide
 from extproc.core.headers import Headers
 from extproc.core.lens_building import Change, build
 from extproc.core.message import Response
 from extproc.core.policy import Phase, phases_of
 from extproc.core.specs import AdaptSpec
-from extproc.policies.adapt import Adapt
+from extproc.policies.adapt import EVENTS, MOST_KEPT, Adapt
 from extproc.testing import fake_ports
 from tests.policies.asking import CALLED, asking, passed, refused
 
@@ -111,4 +112,56 @@ async def test_a_request_without_a_body_passes() -> None:
 def test_nothing_is_shown_that_is_not_changed() -> None:
     empty = build([])
     assert phases_of(Adapt, AdaptSpec("v1", "v2", empty, empty)) == frozenset()
-    assert Phase.RESPONSE_BODY in phases_of(Adapt, AdaptSpec("v1", "v2", empty, build(CHANGES)))
+    assert phases_of(Adapt, AdaptSpec("v1", "v2", empty, build(CHANGES))) == {Phase.RESPONSE_BODY}
+    assert phases_of(Adapt, AdaptSpec("v1", "v2", build(CHANGES), empty)) == {Phase.REQUEST_BODY}
+    assert phases_of(Adapt, AdaptSpec("v1", "v2", empty, build(CHANGES), stream=True)) == {Phase.RESPONSE_STREAM}
+
+
+STREAM = AdaptSpec("v1", "v2", build([]), build(CHANGES), stream=True)
+NEW = b'{"full_name":"Ada"}'
+OLD = b'{"name":"Ada"}'
+STREAMS = [
+    ("text/event-stream", b"event: user\ndata: " + NEW + b"\n\ndata: [DONE]\n\n",
+     b"event: user\ndata: " + OLD + b"\n\ndata: [DONE]\n\n"),
+    ("text/event-stream; charset=utf-8", b": hi\r\n\r\ndata: " + NEW + b"\r\n\r\n", b": hi\r\n\r\ndata: " + OLD + b"\n\n"),
+    ("application/x-ndjson", NEW + b"\n\n" + NEW, OLD + b"\n\n" + OLD),
+    ("application/json", NEW, OLD),
+]  # fmt: skip
+
+
+async def streamed(media_type: str, pieces: list[bytes], status: int = 200, **headers: str) -> bytes | None:
+    fields = {"content-type": media_type} | {name.replace("_", "-"): value for name, value in headers.items()}
+    editor = await adapting(STREAM).on_stream(Response(status, Headers.of(fields)), asking(), CALLED)
+    if editor is None:
+        return None
+    return b"".join([*[await editor.feed(piece) for piece in pieces], await editor.finish()])
+
+
+@pytest.mark.parametrize(("media_type", "sent", "adapted"), STREAMS)
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+async def test_a_stream_is_adapted_however_it_is_cut(media_type: str, sent: bytes, adapted: bytes, size: int) -> None:
+    pieces = [sent[start : start + size] for start in range(0, len(sent), size)]
+    assert await streamed(media_type, pieces) == adapted
+
+
+async def test_an_event_is_passed_on_as_soon_as_it_is_whole() -> None:
+    editor = await adapting(STREAM).on_stream(Response(200, Headers.of({"content-type": EVENTS})), asking(), CALLED)
+    assert editor is not None
+    assert await editor.feed(b"data: " + NEW + b"\n") == b""
+    assert await editor.feed(b"\ndata: ") == b"data: " + OLD + b"\n\n"
+
+
+@pytest.mark.parametrize(
+    ("media_type", "status"), [("text/html", 200), (EVENTS, 500), ("application/problem+json", 200)]
+)
+async def test_a_stream_that_is_no_document_passes_as_it_is(media_type: str, status: int) -> None:
+    assert await streamed(media_type, [], status) is None
+
+
+async def test_a_stream_that_makes_no_sense_ends_there() -> None:
+    with pytest.raises(CouldNotDecide, match="the table does not have"):
+        await streamed(EVENTS, [b'data: {"state":"unheard"}\n\n'])
+    with pytest.raises(CouldNotDecide, match="belong together"):
+        await streamed(EVENTS, [b"data: x"] + [b"x" * 1000] * (MOST_KEPT // 1000 + 1))
+    with pytest.raises(CouldNotDecide, match="encoded"):
+        await streamed(EVENTS, [], content_encoding="br")

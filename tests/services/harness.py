@@ -19,6 +19,7 @@ from extproc.core.limits import Limit
 from extproc.core.names import REVISION, ROUTE
 from extproc.core.policy import Authenticator, Policy
 from extproc.core.ports import CounterStore
+from extproc.core.processing import BodyMode, Processing, Side
 from extproc.core.record import DecisionRecord
 from extproc.services import ext_authz, ext_proc, ratelimit
 from extproc.services.server import Server
@@ -31,6 +32,8 @@ from extproc.wire.ratelimit_pb2 import RateLimitRequest, RateLimitResponse
 
 NAME = "orders"
 PLAN = "r1"
+ANSWERS = Processing(response=Side(headers=True))
+WHOLE = Processing(response=Side(headers=True, body=BodyMode.BUFFERED))
 SPELL_CHECK: Callable[[CheckRequest], bytes] = CheckRequest.SerializeToString
 SPELL_PROCESSING: Callable[[ProcessingRequest], bytes] = ProcessingRequest.SerializeToString
 Metadata = Sequence[tuple[str, str]]
@@ -52,11 +55,11 @@ def chain(
 def gateway(
     judged: PolicyChain | None = None,
     *,
-    response_body: bool = False,
+    shown: Processing = ANSWERS,
     handover: Handover = NOTHING_MORE,
     limits: Mapping[tuple[str, str], Limit] | None = None,
 ) -> Gateway:
-    return Gateway(PLAN, {NAME: ServedRoute(judged or chain(), response_body, handover)}, dict(limits or {}))
+    return Gateway(PLAN, {NAME: ServedRoute(judged or chain(), shown, handover)}, dict(limits or {}))
 
 
 @dataclass(slots=True)

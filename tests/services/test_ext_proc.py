@@ -13,7 +13,7 @@ from extproc.core.record import Result
 from extproc.wire.process_pb2 import ProcessingResponse
 from tests.services.conftest import Serve
 from tests.services.fakes import Answers, Edits
-from tests.services.harness import chain, gateway
+from tests.services.harness import WHOLE, chain, gateway
 from tests.services.playbook import (
     GOES_WELL,
     Playbook,
@@ -34,7 +34,7 @@ DECIDED = {
 
 async def test_a_buffered_body_is_edited_with_its_exact_length(serve: Serve) -> None:
     policies = (Edits(prefix=b"\xc3\xa9"), Answers(Continue(response=HeaderEdits(set=(("x-edited", "yes"),)))))
-    rig = await serve(gateway(chain(response=policies), response_body=True))
+    rig = await serve(gateway(chain(response=policies), shown=WHOLE))
     await (
         Playbook()
         >> about(response_headers(("content-type", "text/plain"), ("content-length", "4")))
@@ -46,7 +46,7 @@ async def test_a_buffered_body_is_edited_with_its_exact_length(serve: Serve) -> 
 
 
 async def test_an_empty_body_may_be_filled(serve: Serve) -> None:
-    rig = await serve(gateway(chain(response=[Edits(prefix=b"new")]), response_body=True))
+    rig = await serve(gateway(chain(response=[Edits(prefix=b"new")]), shown=WHOLE))
     await (
         Playbook()
         >> about(response_headers())
@@ -58,7 +58,7 @@ async def test_an_empty_body_may_be_filled(serve: Serve) -> None:
 
 
 async def test_a_body_that_no_policy_replaces_keeps_its_bytes_and_its_length(serve: Serve) -> None:
-    rig = await serve(gateway(chain(response=[Answers()]), response_body=True))
+    rig = await serve(gateway(chain(response=[Answers()]), shown=WHOLE))
     await (
         Playbook()
         >> about(response_headers())
@@ -70,7 +70,7 @@ async def test_a_body_that_no_policy_replaces_keeps_its_bytes_and_its_length(ser
 
 
 async def test_a_body_that_is_emptied_has_the_length_nought(serve: Serve) -> None:
-    rig = await serve(gateway(chain(response=[Answers(Continue(body=b""))]), response_body=True))
+    rig = await serve(gateway(chain(response=[Answers(Continue(body=b""))]), shown=WHOLE))
     await (
         Playbook()
         >> about(response_headers())
@@ -83,7 +83,7 @@ async def test_a_body_that_is_emptied_has_the_length_nought(serve: Serve) -> Non
 
 async def test_a_response_without_a_body_is_judged_by_its_headers(serve: Serve) -> None:
     policy = Answers(SHOWN)
-    rig = await serve(gateway(chain(response=[policy]), response_body=True))
+    rig = await serve(gateway(chain(response=[policy]), shown=WHOLE))
     await (
         Playbook()
         >> about(response_headers(status="204", end=True))
@@ -101,7 +101,7 @@ async def test_a_route_that_edits_headers_alone_never_waits_for_a_body(serve: Se
 @pytest.mark.parametrize("answered", ["ext_authz_denied", "route_not_found", "upstream_response_timeout", "extproc_x"])
 async def test_a_reply_that_no_upstream_made_passes_unedited(serve: Serve, answered: str) -> None:
     policy = Answers(SHOWN)
-    rig = await serve(gateway(chain(response=[policy]), response_body=True))
+    rig = await serve(gateway(chain(response=[policy]), shown=WHOLE))
     await (
         Playbook()
         >> about(response_headers(status="401"), answered=answered)
@@ -195,7 +195,7 @@ async def test_the_request_is_known_by_its_attributes(serve: Serve) -> None:
 
 async def test_headers_are_set_by_raw_value_and_never_by_both(serve: Serve) -> None:
     edit = Continue(response=HeaderEdits(set=(("x-edited", "caf\u00e9"),)), body=b"new")
-    rig = await serve(gateway(chain(response=[Answers(edit)]), response_body=True))
+    rig = await serve(gateway(chain(response=[Answers(edit)]), shown=WHOLE))
     call = rig.process()
     await call.write(about(response_headers()))
     await call.read()

@@ -15,7 +15,7 @@ from extproc.core.record import Result
 from extproc.wire.process_pb2 import HttpBody, HttpTrailers, ProcessingRequest, ProcessingResponse
 from tests.services.conftest import Serve
 from tests.services.fakes import REFUSED, Answers, Edits, Raises, Waits
-from tests.services.harness import Rig, chain, gateway, settled
+from tests.services.harness import WHOLE, Rig, chain, gateway, settled
 from tests.services.playbook import (
     IS_ABORTED,
     Ended,
@@ -69,7 +69,7 @@ def problem(reply: ProcessingResponse) -> tuple[int, str]:
     ],
 )
 async def test_a_route_that_this_plan_does_not_hold_is_an_outage(serve: Serve, message: ProcessingRequest) -> None:
-    rig = await serve(gateway(chain(response=[Answers()]), response_body=True))
+    rig = await serve(gateway(chain(response=[Answers()]), shown=WHOLE))
     assert problem(await immediate(rig, message)) == (503, "unknown_route")
     (record,) = rig.records
     assert (record.result, record.reason) == (Result.ERROR, "unknown_route")
@@ -98,7 +98,7 @@ FAILURES = {
 @pytest.mark.parametrize("case", FAILURES)
 async def test_what_is_no_decision_is_a_problem_for_the_client(serve: Serve, case: str) -> None:
     policy, reason = FAILURES[case]
-    rig = await serve(gateway(chain(response=[policy]), response_body=True))
+    rig = await serve(gateway(chain(response=[policy]), shown=WHOLE))
     reply = await immediate(rig, FIRST, response_body(b"{}"))
     assert problem(reply) == (500, reason)
     (record,) = rig.records
@@ -141,7 +141,7 @@ VIOLATIONS = {
 
 @pytest.mark.parametrize("case", VIOLATIONS)
 async def test_what_cannot_follow_aborts_the_stream(serve: Serve, case: str) -> None:
-    rig = await serve(gateway(chain(response=[Answers(CONTINUE)]), response_body=True))
+    rig = await serve(gateway(chain(response=[Answers(CONTINUE)]), shown=WHOLE))
     conversation = Playbook()
     conversation.lines = [*VIOLATIONS[case].lines, IS_ABORTED]
     await conversation.play(rig)
@@ -159,7 +159,7 @@ async def test_what_cannot_follow_aborts_the_stream(serve: Serve, case: str) -> 
     ],
 )
 async def test_a_stream_that_envoy_closes_too_early_never_ends_cleanly(serve: Serve, conversation: Playbook) -> None:
-    rig = await serve(gateway(chain(response=[Answers()]), response_body=True))
+    rig = await serve(gateway(chain(response=[Answers()]), shown=WHOLE))
     await conversation.play(rig)
 
 
@@ -173,7 +173,7 @@ async def test_a_gateway_that_cannot_be_had_is_a_problem_for_the_client(serve: S
 
 async def test_a_client_that_goes_away_leaves_no_task_and_no_policy_behind(serve: Serve) -> None:
     policy = Waits()
-    rig = await serve(gateway(chain(response=[policy]), response_body=True))
+    rig = await serve(gateway(chain(response=[policy]), shown=WHOLE))
     await (Playbook() >> about(response_headers(end=True), answered="x") << goes_on() << Ended()).play(rig)
     before = len(asyncio.all_tasks())
     deciding, waiting = rig.process(), rig.process()

@@ -13,7 +13,7 @@ from extproc.services.ext_proc import ExtProc
 from extproc.testing import FakeClock, FakeRecorder
 from extproc.wire.process_pb2 import HttpHeaders, HttpTrailers, ProcessingRequest
 from tests.services.fakes import Answers
-from tests.services.harness import chain, gateway
+from tests.services.harness import WHOLE, chain, gateway
 from tests.services.playbook import about, response_body, response_headers
 
 
@@ -62,7 +62,7 @@ async def _led(service: ExtProc, kinds: tuple[str, ...]) -> tuple[list[str | Non
 
 
 async def test_every_sequence_of_five_messages_gets_one_reply_a_message_until_it_is_complete_or_aborted() -> None:
-    plan = gateway(chain(response=[Answers()]), response_body=True)
+    plan = gateway(chain(response=[Answers()]), shown=WHOLE)
     service = ExtProc(lambda: plan, FakeClock(), FakeRecorder())
     names = {"R": "request_headers", "H": "response_headers", "X": "response_headers", "B": "response_body"}
     for length in range(6):
