@@ -123,7 +123,8 @@ OLD = b'{"name":"Ada"}'
 STREAMS = [
     ("text/event-stream", b"event: user\ndata: " + NEW + b"\n\ndata: [DONE]\n\n",
      b"event: user\ndata: " + OLD + b"\n\ndata: [DONE]\n\n"),
-    ("text/event-stream; charset=utf-8", b": hi\r\n\r\ndata: " + NEW + b"\r\n\r\n", b": hi\r\n\r\ndata: " + OLD + b"\n\n"),
+    ("text/event-stream; charset=utf-8", b": hi\r\n\r\ndata: " + NEW + b"\r\n\r\n",
+     b": hi\r\n\r\ndata: " + OLD + b"\n\n"),
     ("application/x-ndjson", NEW + b"\n\n" + NEW, OLD + b"\n\n" + OLD),
     ("application/json", NEW, OLD),
 ]  # fmt: skip
