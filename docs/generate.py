@@ -17,7 +17,7 @@ from extproc.audit.envoy import Envoy
 from extproc.audit.gateway import Gateway
 from extproc.audit.rule import Rule
 from extproc.config.described import DEFINITIONS
-from extproc.config.expressions import BEFORE_ANSWERS, BEHIND_ANSWERS
+from extproc.config.expressions import BEFORE_ANSWERS, BEHIND_ANSWERS, MAPPED, OF_EVENTS, OF_REQUESTS
 from extproc.config.schema import language_schema
 from extproc.core.variables import TYPES
 from extproc.plugins.registry import built_in
@@ -46,6 +46,10 @@ MEANINGS: Final = {
     "response.status": "the status of the upstream's answer",
     "response.headers": "its headers, as `request.headers`",
     "response.json": "its body, where that is a JSON object and the policy reads it; else null",
+    "request.json": "the request's body, where that is a JSON object or list; else null",
+    "event.type": "the type of an event; `message` where it says none",
+    "event.json": "the data of an event, a JSON object",
+    "value": "in `map`: what stands at the path",
 }
 Schema = dict[str, Any]
 
@@ -84,11 +88,14 @@ def table(schema: Schema, name: str) -> str:
 
 
 def variables() -> str:
-    head = "| variable | type | meaning | in `authorize` | for answers |\n|---|---|---|---|---|\n"
-    before = {name: "" if name.startswith(BEFORE_ANSWERS) else "yes" for name in TYPES}
-    behind = {name: "" if name.startswith(BEHIND_ANSWERS) else "yes" for name in TYPES}
-    each = ((name, f"`{kind}`", MEANINGS[name], before[name], behind[name]) for name, kind in TYPES.items())
-    return head + "".join(f"| `{name}` | {' | '.join(rest)} |\n" for name, *rest in each)
+    head = "| variable | type | meaning | in `authorize` | for requests | for answers | for events | in `map` |\n"
+    head += "|---|---|---|---|---|---|---|---|\n"
+    hidden = (BEFORE_ANSWERS, OF_REQUESTS, BEHIND_ANSWERS, OF_EVENTS, MAPPED)
+    told = [
+        (name, f"`{kind}`", MEANINGS[name], *("" if name.startswith(one) else "yes" for one in hidden))
+        for name, kind in TYPES.items()
+    ]
+    return head + "".join(f"| `{name}` | {' | '.join(rest)} |\n" for name, *rest in told)
 
 
 def rows(schema: Schema, place: Schema, prefix: str, left_out: set[str], told: set[str]) -> Iterator[str]:

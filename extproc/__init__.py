@@ -12,17 +12,20 @@ if TYPE_CHECKING:
         Condition,
         Duration,
         EditableHeader,
+        EventCel,
         File,
         FileOrUrl,
         HeaderName,
         LimitRate,
         Name,
         QueryName,
+        RequestCel,
         Scope,
         Secret,
         Settings,
         Size,
         Url,
+        ValueCel,
     )
     from extproc.core.adaptation import adapt_body, adapt_event
     from extproc.core.addresses import Network, is_among, parse_address
@@ -52,9 +55,10 @@ if TYPE_CHECKING:
         KeyStore,
         Ports,
     )
-    from extproc.core.query import Parameter, parameters_called
+    from extproc.core.query import Parameter, parameters, parameters_called
     from extproc.core.rate_limit import rate_limit_headers, rate_limited
     from extproc.core.remembered import Remembered
+    from extproc.core.rewrite import Rewrite
     from extproc.core.specs import AccessRule, AdaptSpec, AuthorizeSpec, ChooseSpec, LimitSpec, Version, VersionSpec
     from extproc.core.streams import BodyEditor
     from extproc.core.strict_json import loads_strictly
@@ -71,17 +75,20 @@ HOMES = {
         "Condition",
         "Duration",
         "EditableHeader",
+        "EventCel",
         "File",
         "FileOrUrl",
         "HeaderName",
         "LimitRate",
         "Name",
         "QueryName",
+        "RequestCel",
         "Scope",
         "Secret",
         "Settings",
         "Size",
         "Url",
+        "ValueCel",
     ),
     "extproc.core.adaptation": (
         "adapt_body",
@@ -164,6 +171,7 @@ HOMES = {
     ),
     "extproc.core.query": (
         "Parameter",
+        "parameters",
         "parameters_called",
     ),
     "extproc.core.rate_limit": (
@@ -171,6 +179,7 @@ HOMES = {
         "rate_limited",
     ),
     "extproc.core.remembered": ("Remembered",),
+    "extproc.core.rewrite": ("Rewrite",),
     "extproc.core.specs": (
         "AccessRule",
         "AdaptSpec",
@@ -194,14 +203,15 @@ __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
     "API_STATUS", "API_VERSION", "ASYMMETRIC", "AccessRule", "AdaptSpec", "Answer", "AnswerCel", "ApiVersion",
     "Authenticator", "AuthorizeSpec", "BodyEditor", "CONTINUE", "Call", "Certificate", "Charge", "ChooseSpec", "Clock",
     "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore",
-    "Decision", "Duration", "EditableHeader", "Expression", "Fetch", "File", "FileOrUrl", "Flights", "HeaderEdits",
-    "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "KeySet", "KeySets", "KeySource", "KeyStore",
-    "Lens", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Memory", "Name", "Network",
+    "Decision", "Duration", "EditableHeader", "EventCel", "Expression", "Fetch", "File", "FileOrUrl", "Flights",
+    "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "KeySet", "KeySets", "KeySource",
+    "KeyStore", "Lens", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Memory", "Name", "Network",
     "NotAdaptable", "Parameter", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "QueryName", "Remembered",
-    "Request", "Response", "Scope", "Secret", "Settings", "Size", "StoreUnavailable", "Url", "Version", "VersionSpec",
-    "adapt_body", "adapt_event", "address_subject", "choose", "cookie_names", "cookie_of", "digest", "is_among",
-    "is_well_formed", "loads_strictly", "parameters_called", "parse_address", "rate_limit_headers", "rate_limited",
-    "read_certificate", "refusal", "variables", "version_refused",
+    "Request", "RequestCel", "Response", "Rewrite", "Scope", "Secret", "Settings", "Size", "StoreUnavailable", "Url",
+    "ValueCel", "Version", "VersionSpec", "adapt_body", "adapt_event", "address_subject", "choose", "cookie_names",
+    "cookie_of", "digest", "is_among", "is_well_formed", "loads_strictly", "parameters", "parameters_called",
+    "parse_address", "rate_limit_headers", "rate_limited", "read_certificate", "refusal", "variables",
+    "version_refused",
 ]  # fmt: skip
 
 

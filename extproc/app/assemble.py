@@ -71,18 +71,13 @@ class _Assembler:
             forward_links=tuple(link for spec, link in built if spec.phases & OF_REQUESTS),
             stream_links=tuple(link for spec, link in built if Phase.RESPONSE_STREAM in spec.phases),
             upstreams=self.plan.choices(route),
+            request_limit=min(route.body_limit, MAX_SHOWN),
+            response_limit=route.response_limit,
             matched=frozenset(header.name for other in self.plan.routes for header in other.match.headers),
             matched_query=frozenset(name.name for other in self.plan.routes for name in other.match.query),
         )
         version = route.version.version.name if route.version else ""
-        return ServedRoute(
-            chain,
-            route.placement.shown,
-            self._handover(route),
-            route.response_limit,
-            min(route.body_limit, MAX_SHOWN),
-            version,
-        )
+        return ServedRoute(chain, route.placement.shown, self._handover(route), version)
 
     def _handover(self, route: RoutePlan) -> Handover:
         shown = {one.name: one.credential for one in upstreams_of(self.plan, route) if one.credential is not None}

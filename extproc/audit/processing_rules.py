@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from extproc.audit.edge_rules import DOCS
@@ -15,6 +17,7 @@ from extproc.audit.severity import Severity
 PROTO: Final = DOCS + "api-v3/extensions/filters/http/ext_proc/v3/ext_proc.proto"
 MODES: Final = DOCS + "api-v3/extensions/filters/http/ext_proc/v3/processing_mode.proto"
 SERVICE: Final = DOCS + "api-v3/service/ext_proc/v3/external_processor.proto"
+ROUTING: Final = ("host", ":authority", ":scheme")
 PARTIAL: Final = ("BUFFERED_PARTIAL", "3")
 
 
@@ -54,6 +57,15 @@ def _alone(manager: Node) -> Iterator[Node]:
             yield config
 
 
+def _routing(proc: Node) -> Iterator[Node]:
+    """The method alone may be set where an expression takes host and scheme out again: all three at once are none."""
+    written = proc.get("mutation_rules", "disallow_expression", "regex").text
+    with suppress(re.error):
+        if written and all(re.fullmatch(written, name) for name in ROUTING):
+            return
+    yield from if_true("mutation_rules", "allow_all_routing")(proc)
+
+
 RULES: Final[tuple[Rule[Envoy], ...]] = (
     Rule(
         "EX501", Severity.HIGH,
@@ -83,9 +95,10 @@ RULES: Final[tuple[Rule[Envoy], ...]] = (
     Rule(
         "EX505", Severity.MEDIUM,
         "The processor may change host, :method, :scheme or x-envoy-* headers, which the checks have seen already.",
-        "Leave allow_all_routing and allow_envoy out of mutation_rules.",
+        "Leave allow_all_routing and allow_envoy out of mutation_rules, or let disallow_expression match host, "
+        ":authority and :scheme.",
         DOCS + "api-v3/config/common/mutation_rules/v3/mutation_rules.proto",
-        of(EXT_PROC, any_of(if_true("mutation_rules", "allow_all_routing"), if_true("mutation_rules", "allow_envoy"))),
+        of(EXT_PROC, any_of(_routing, if_true("mutation_rules", "allow_envoy"))),
     ),
     Rule(
         "EX506", Severity.MEDIUM,

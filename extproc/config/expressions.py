@@ -16,7 +16,7 @@ from typing import Any, Final
 from cel_expr_python import cel
 
 from extproc.core.errors import CouldNotDecide
-from extproc.core.variables import OF_CONSUMER, OF_RESPONSE, TYPES
+from extproc.core.variables import OF_CONSUMER, OF_PAYLOADS, OF_RESPONSE, TYPES
 
 # Variables that have few values. CEL has no clock and no chance: over these, the same question has the same answer.
 REPEATING: Final = frozenset(
@@ -32,8 +32,12 @@ TEXT: Final = r"""[rRbB]*(?:"{3}.*?"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^
 LITERAL: Final = re.compile(rf"(?P<member>(?<=[\w\])])(?<!\bin)\[(?:{TEXT})\])|//[^\n]*|{TEXT}", re.DOTALL)
 ENVIRONMENTS: Final = 64  # kept; expressions of one gateway read much the same variables
 # Variables that have no value yet, or no more, where an expression is evaluated.
-BEFORE_ANSWERS: Final = (OF_RESPONSE,)
-BEHIND_ANSWERS: Final = ("request.headers", "consumer.claims")  # an ext_proc stream for the answer does not bring them
+BEFORE_ANSWERS: Final = (OF_RESPONSE, *OF_PAYLOADS)
+# An ext_proc stream for the answer brings no headers of the request, and none brings claims.
+BEHIND_ANSWERS: Final = ("request.headers", "consumer.claims", *OF_PAYLOADS)
+OF_EVENTS: Final = ("request.headers", "consumer.claims", "request.json", "response.json", "value")
+OF_REQUESTS: Final = (OF_RESPONSE, "consumer.claims", "event.", "value")
+MAPPED: Final = ("consumer.claims", "request.json", "response.json", "event.", "request.headers")
 
 
 class ExpressionFailed(CouldNotDecide):
@@ -116,6 +120,21 @@ def asks_who(text: str) -> bool:
 def check_answer_expression(text: str) -> None:
     """Raises ValueError for what cannot be evaluated when a response is judged."""
     _compiled(text, BEHIND_ANSWERS)
+
+
+def check_event_expression(text: str) -> None:
+    """As check_answer_expression, for one event of an answer that is edited as it passes."""
+    _compiled(text, OF_EVENTS)
+
+
+def check_request_expression(text: str) -> None:
+    """Raises ValueError for what cannot be evaluated when a request is edited."""
+    _compiled(text, OF_REQUESTS)
+
+
+def check_value_expression(text: str) -> None:
+    """As the others, for what becomes of one `value` of a document, in either direction."""
+    _compiled(text, MAPPED)
 
 
 def _compiled(text: str, hidden: tuple[str, ...]) -> CelExpression:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +22,13 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from extproc.config.expressions import check_answer_expression, compile_condition
+from extproc.config.expressions import (
+    check_answer_expression,
+    check_event_expression,
+    check_request_expression,
+    check_value_expression,
+    compile_condition,
+)
 from extproc.config.spelling import CALLED, FIELD_NAME, IPV6, PORT, Spelled, text, written
 from extproc.core.addresses import Network as IpNetwork
 from extproc.core.decision import UNSETTABLE, HeaderEdits
@@ -178,9 +185,12 @@ def _is_local(host: str) -> bool:
         return host == "localhost"
 
 
-def _answer_expression(value: str) -> str:
-    check_answer_expression(value)
-    return value
+def _checked(check: Callable[[str], None]) -> AfterValidator:
+    def checked(value: str) -> str:
+        check(value)
+        return value
+
+    return AfterValidator(checked)
 
 
 def parse_condition(value: str) -> str:
@@ -256,7 +266,10 @@ ListenAddress = Annotated[Address, AfterValidator(_listenable), written("numeric
 File = Annotated[Path, AfterValidator(_existing_file), written("file")]
 FileOrUrl = Annotated[Path | str, PlainValidator(_file_or_url), written("file or URL", FILE_OR_URL, NO_URL)]
 Condition = Annotated[str, AfterValidator(parse_condition), written("CEL condition")]
-AnswerCel = Annotated[str, AfterValidator(_answer_expression), written("CEL expression")]
+AnswerCel = Annotated[str, _checked(check_answer_expression), written("CEL expression")]
+EventCel = Annotated[str, _checked(check_event_expression), written("CEL expression")]
+RequestCel = Annotated[str, _checked(check_request_expression), written("CEL expression")]
+ValueCel = Annotated[str, _checked(check_value_expression), written("CEL expression")]
 ServedFile = Annotated[Path, AfterValidator(_beside), written("file")]
 Network = Annotated[IpNetwork, PlainValidator(parse_network), written("network", NETWORK, NO_NETWORK)]
 Secret = Annotated[SecretStr, AfterValidator(_said), written("secret")]

@@ -12,6 +12,7 @@ from extproc.core.message import Consumer, Request, Response
 from extproc.core.outcome import Merged, Outcome, Step
 from extproc.core.policy import Context, Policy
 from extproc.core.ports import Clock
+from extproc.core.processing import DEFAULT_RESPONSE_LIMIT, MAX_SHOWN
 from extproc.core.streams import BodyEditor, Editors
 
 
@@ -59,6 +60,8 @@ class PolicyChain:
     matched_query: frozenset[str] = frozenset()
     forward_links: tuple[Link, ...] = ()
     stream_links: tuple[Link, ...] = ()
+    request_limit: int = MAX_SHOWN
+    response_limit: int = DEFAULT_RESPONSE_LIMIT
 
     def on_request(self, request: Request) -> Awaitable[Outcome]:
         """Raises CouldNotDecide where no policy's answer can be trusted."""
@@ -74,7 +77,7 @@ class PolicyChain:
 
     async def on_stream(self, response: Response, request: Request, consumer: Consumer | None) -> BodyEditor | None:
         """Who edits the answer's body as it passes: the last policy first, as for answers. Raises CouldNotDecide."""
-        editors, context = list[BodyEditor](), Context(self.route, consumer)
+        editors, context = list[BodyEditor](), Context(self.route, consumer, self.response_limit)
         for link in self.stream_links[::-1]:
             try:
                 editor = await link.policy.on_stream(response, request, context)
@@ -101,7 +104,8 @@ class PolicyChain:
     ) -> Outcome:
         """Every policy is asked and timed here, in one frame: calls between would cost as much as a quick policy."""
         monotonic = self.clock.monotonic
-        context = Context(self.route, merged.consumer)
+        limit = self.request_limit if response is None else self.response_limit
+        context = Context(self.route, merged.consumer, limit)
         now = monotonic()
         for link in links:
             started = now
@@ -116,7 +120,7 @@ class PolicyChain:
                     self._check(link, decision, forward=forward)
                     merged.add(decision)
                     if merged.consumer is not context.consumer:
-                        context = Context(self.route, merged.consumer)
+                        context = Context(self.route, merged.consumer, limit)
             except BaseException as error:  # a cancelled call is to tell which policy it waited for, too
                 merged.steps.append(Step(link.name, None, monotonic() - started))
                 failed = _failed(link, error)

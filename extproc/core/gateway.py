@@ -9,21 +9,18 @@ from extproc.core.chain import PolicyChain
 from extproc.core.errors import UnknownRoute
 from extproc.core.handover import NOTHING_MORE, Handover
 from extproc.core.limits import Limit
-from extproc.core.processing import DEFAULT_RESPONSE_LIMIT, MAX_SHOWN, UNPROCESSED, Processing
+from extproc.core.processing import UNPROCESSED, Processing
 from extproc.core.specs import LIMIT
 
 
 @dataclass(frozen=True, slots=True)
 class ServedRoute:
     """`shown` is what the route's ext_proc mode shows of an exchange; `handover` what the upstream is given besides the
-    request; the limits are for bodies that are edited whole;
-    `version` is the API's that it serves."""
+    request; `version` is the API's that it serves."""
 
     chain: PolicyChain
     shown: Processing = UNPROCESSED
     handover: Handover = NOTHING_MORE
-    response_limit: int = DEFAULT_RESPONSE_LIMIT
-    request_limit: int = MAX_SHOWN
     version: str = ""
 
 

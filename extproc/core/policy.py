@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 from extproc.core.decision import CONTINUE, Decision, LocalReply
 from extproc.core.message import Consumer, Request, Response
 from extproc.core.ports import Ports
+from extproc.core.processing import DEFAULT_RESPONSE_LIMIT
 from extproc.core.streams import BodyEditor
 
 
@@ -28,10 +29,11 @@ class Phase(Enum):
 
 
 class Context(NamedTuple):
-    """What is known beside the message itself."""
+    """What is known beside the message itself. `limit` is how long a body may be that is shown or made whole."""
 
     route: str
     consumer: Consumer | None = None
+    limit: int = DEFAULT_RESPONSE_LIMIT
 
 
 class Policy:

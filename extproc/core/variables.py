@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from extproc.core.message import Consumer, Request, Response
@@ -28,11 +29,17 @@ TYPES: Final[Mapping[str, str]] = {
     "response.status": "int",
     "response.headers": "map<string, string>",
     "response.json": "dyn",
+    "request.json": "dyn",
+    "event.type": "string",
+    "event.json": "dyn",
+    "value": "dyn",
 }
 
 OF_CONSUMER: Final = "consumer."
 OF_RESPONSE: Final = "response."
+OF_PAYLOADS: Final = ("request.json", "event.", "value")  # only the policies that edit a body have a value for these
 ANSWERED: Final = frozenset(name for name in TYPES if name.startswith(OF_RESPONSE))
+NOTHING_MORE: Final[Mapping[str, object]] = MappingProxyType({})
 NOBODY: Final = Consumer(id="", anonymous=True)
 
 
@@ -42,9 +49,11 @@ def variables(
     consumer: Consumer | None,
     response: Response | None = None,
     json_body: object = None,
+    more: Mapping[str, object] | None = None,
 ) -> Mapping[str, object]:
-    """Plain dicts, lists and scalars only: the adapter passes nothing else to the runtime."""
-    return _Variables(request, route, consumer or NOBODY, response, json_body)
+    """Plain dicts, lists and scalars only: the adapter passes nothing else to the runtime. `more` are those of
+    `OF_PAYLOADS` that have a value here."""
+    return _Variables(request, route, consumer or NOBODY, response, json_body, more or NOTHING_MORE)
 
 
 @dataclass(slots=True, eq=False)  # one for each condition, and a frozen one takes twice as long to make
@@ -56,17 +65,18 @@ class _Variables(Mapping[str, object]):
     consumer: Consumer
     response: Response | None
     json_body: object
+    more: Mapping[str, object]
 
     def __getitem__(self, name: str) -> object:
         if self.response is None and name in ANSWERED:
             raise KeyError(name)
-        return VALUES[name](self)
+        return VALUES[name](self) if name in VALUES else self.more[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in VALUES and (self.response is not None or name not in ANSWERED)
+        return name in self.more or (name in VALUES and (self.response is not None or name not in ANSWERED))
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in VALUES if name in self)
+        return (name for name in TYPES if name in self)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -174,7 +174,9 @@ class _Conversation:
             shown = served.shown
             if self._modes not in (None, (shown.request.body, shown.response.body)):
                 raise ProtocolViolation("Envoy shows bodies in another way than the plan says")
-            self._exchange = Exchange(shown, limit=served.response_limit, request_limit=served.request_limit)
+            self._exchange = Exchange(
+                shown, limit=served.chain.response_limit, request_limit=served.chain.request_limit
+            )
         return self._exchange
 
     async def _judge(self, asked: Judge) -> Outcome:
@@ -184,8 +186,8 @@ class _Conversation:
         if isinstance(asked.message, Request):
             self._request = replace(asked.message, body=None)
             return await served.chain.on_forward(asked.message, self._consumer)
-        if len(asked.message.body or b"") > served.response_limit:
-            raise BodyTooLarge(f"the answer is longer than the route's response_limit of {served.response_limit}")
+        if len(asked.message.body or b"") > served.chain.response_limit:
+            raise BodyTooLarge(f"the answer is longer than the route's response_limit: {served.chain.response_limit}")
         return await served.chain.on_response(asked.message, self._request, self._consumer)
 
     def _record(self, outcome: Outcome, started: int, detail: str) -> None:

@@ -34,6 +34,7 @@ SEEN = variables(
     Consumer("acme", "premium", ("users:read",), {"level": 3, "groups": ["a", {"b": None}], "ratio": 0.5}),
     Response(200, Headers((("content-type", "application/json"),))),
     {"name": "Ada", "tags": ["x"], "age": 36, "nothing": None},
+    {"request.json": {"a": 1}, "event.type": "message", "event.json": {"b": 2}, "value": 3},
 )
 
 VALUES = [

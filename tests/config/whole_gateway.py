@@ -106,7 +106,26 @@ routes:
     limits: [tier, {per: consumer, rate: 2/s, burst: 1}, {per: address, rate: 50/minute}]
     timeout: 1s
     body_limit: 65536
-    policies: [{use: transform, response: {headers: {x-a: "'1'"}, json: {set: {a.b: route.name}}}}]
+    policies:
+      - use: transform
+        request:
+          method: "'PUT'"
+          path: request.path
+          query: {rename: {q: r}, remove: [s], set: {t: route.name}}
+          headers: {x-a: "'1'"}
+          remove_headers: [x-b]
+          schema: jwks.json
+          json: {rename: {a: b}, remove: [c], map: {"d[]": value}, default: {e: route.name}, set: {f: route.name}}
+          text: [{replace: x, with: y}]
+        response:
+          headers: {x-a: "'1'"}
+          remove_headers: [x-b]
+          json: {rename: {a: b}, remove: [c], map: {"d[]": value}, default: {e: route.name}, set: {a.b: route.name}}
+          text: [{replace: x, with: y}]
+          events:
+            json: {rename: {a: b}, remove: [c], map: {"d[]": value}, default: {e: route.name}, set: {f: event.type}}
+            text: [{replace: x, with: y}]
+      - {use: transform, request: {openapi: jwks.json, body: route.name}, response: {body: route.name}}
   - name: stream
     match: {path: /stream}
     upstream: users

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.golden.conftest import bootstrap_of, cases, rendered
+from extproc.core.processing import MAX_SHOWN, BodyMode
+from tests.golden.conftest import bootstrap_of, cases, plan_of, rendered
 
 UNTRUSTED: Final = {
     "x-original-url", "x-rewrite-url", "x-forwarded-host", "x-http-method-override", "x-http-method",
@@ -50,7 +51,6 @@ NOT_IN_EXT_AUTHZ: Final = {
     "shadow_mode": "refusals would be counted and not made",
 }
 NOT_IN_EXT_PROC: Final = {
-    "mutation_rules": "the default refuses host, pseudo-headers and x-envoy-*",
     "allow_content_length_header": "a length that is not the body's smuggles",
     "observability_mode": "its answers would change nothing",
 }
@@ -318,8 +318,7 @@ def test_connections_and_their_buffers_are_bounded(case: Path) -> None:
     bootstrap = bootstrap_of(case)
     for listener in bootstrap["static_resources"]["listeners"]:
         assert listener["filter_chains"][0]["filters"][0]["typed_config"]["max_connections"] == 10_000
-        edits = "BUFFERED" in str(listener)
-        assert listener["per_connection_buffer_limit_bytes"] == (1024 * 1024 if edits else 32 * 1024)
+        assert listener["per_connection_buffer_limit_bytes"] == max(32 * 1024, longest_answer(case))
     for cluster in bootstrap["static_resources"]["clusters"]:
         if cluster["name"] != "extproc.sidecar":
             assert cluster["per_connection_buffer_limit_bytes"] == 32 * 1024
@@ -352,6 +351,7 @@ def test_memory_and_connections_end_before_the_machine_does(case: Path, setting:
 GRPC_RECEIVES: Final = 4 * 1024 * 1024  # grpcio's default, which the sidecar's server keeps
 SHOWS_BODIES: Final = ("request_body_mode", "response_body_mode")
 HELD: Final = {"NONE", "BUFFERED", None}
+PASSING: Final = "FULL_DUPLEX_STREAMED"
 
 
 def routes_of(case: Path) -> Iterator[dict[str, Any]]:
@@ -374,7 +374,7 @@ def test_a_body_that_is_shown_to_the_sidecar_fits_into_one_of_its_messages(case:
     shown = [mode for mode in modes_of(case) if "BUFFERED" in {mode.get(key) for key in SHOWS_BODIES}]
     for listener in bootstrap_of(case)["static_resources"]["listeners"]:
         assert listener["per_connection_buffer_limit_bytes"] < GRPC_RECEIVES
-        assert not shown or listener["per_connection_buffer_limit_bytes"] == 1024 * 1024
+        assert not shown or listener["per_connection_buffer_limit_bytes"] >= longest_answer(case)
     for written in http_filters(case, "ext_authz.v3.ExtAuthz"):
         assert "with_request_body" not in written
     for route in routes_of(case):
@@ -387,7 +387,43 @@ def test_a_policy_sees_a_whole_body_or_none(case: Path) -> None:
     assert "PARTIAL" not in rendered(case)
     assert "allow_partial_message" not in rendered(case)
     for mode in modes_of(case):
-        assert {mode.get(key) for key in SHOWS_BODIES} <= HELD
+        assert mode.get("request_body_mode") in HELD
+        assert mode.get("response_body_mode") in {*HELD, PASSING}
+
+
+def longest_answer(case: Path) -> int:
+    """Of those that are held for an edit; 0 where none is."""
+    shown = [route for route in plan_of(case).routes if route.placement.shown.response.body is BodyMode.BUFFERED]
+    return max((route.response_limit for route in shown), default=0)
+
+
+def test_a_request_that_is_shown_whole_is_held_to_a_limit_that_fits_into_a_message(case: Path) -> None:
+    for route in routes_of(case):
+        filters = route["typed_per_filter_config"]
+        mode = filters.get("envoy.filters.http.ext_proc", {}).get("overrides", {}).get("processing_mode", {})
+        if mode.get("request_body_mode") == "BUFFERED":
+            assert filters["envoy.filters.http.buffer"]["buffer"]["max_request_bytes"] <= MAX_SHOWN < GRPC_RECEIVES
+
+
+def test_nothing_but_the_method_and_the_path_is_ever_rewritten(case: Path) -> None:
+    """Without rules Envoy's default refuses all of them; they are there only where a route rewrites requests."""
+    rewriting = any("SEND" in str(mode.get("request_header_mode")) for mode in modes_of(case))
+    for written in http_filters(case, "ext_proc.v3.ExternalProcessor"):
+        assert written.get("mutation_rules") == (
+            {
+                "allow_all_routing": True,
+                "allow_envoy": False,
+                "disallow_expression": {"regex": ":authority|:scheme|host|:protocol"},
+                "disallow_is_error": True,
+            }
+            if rewriting
+            else None
+        )
+
+
+def test_a_stream_that_passes_shows_its_trailers_or_envoy_would_reject_it(case: Path) -> None:
+    for mode in modes_of(case):
+        assert mode.get("response_body_mode") != PASSING or mode["response_trailer_mode"] == "SEND"
 
 
 def test_the_cases_show_a_body_somewhere() -> None:

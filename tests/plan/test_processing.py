@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from extproc.core.policy import Phase
+from extproc.core.problems import InvalidConfig
 from extproc.core.processing import MAX_SHOWN, BodyMode, Processing, Side
 from extproc.plan.processing import (
     NOTHING_FORWARDED,
@@ -16,6 +17,7 @@ from extproc.plan.processing import (
     flaw,
     processing_of,
 )
+from tests.plan.gateways import route_of
 
 HEADERS = Side(headers=True)
 WHOLE = Side(headers=True, body=BodyMode.BUFFERED)
@@ -73,3 +75,41 @@ def test_what_cannot_be_shown_is_an_error_of_the_file(
     own: set[Phase], others: set[Phase], stream: bool, redirect: bool, limit: int, said: str
 ) -> None:
     assert flaw(own, own | others, stream=stream, redirect=redirect, limit=limit) == said
+
+
+STREAMED = "{use: transform, response: {events: {}}}"
+PLANNED = [
+    (
+        f"upstream: users, policies: [{STREAMED}, {{use: transform, response: {{body: '1'}}}}]",
+        WHOLE_AND_IN_PIECES, "routes[0].policies[1].use",
+    ),
+    ("upstream: users, stream: true, policies: [{use: transform, response: {json: {remove: [a]}}}]",
+     WHOLE_OF_NO_END, "routes[0].policies[0].use"),
+    ("redirect: {to: /new}, policies: [{use: transform, request: {path: \"'/a'\"}}]",
+     NOTHING_FORWARDED, "routes[0].policies[0].use"),
+    ("upstream: users, body_limit: 4MiB, policies: [{use: transform, request: {json: {remove: [a]}}}]",
+     TOO_LARGE, "routes[0].policies[0].use"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("route", "said", "at"), PLANNED)
+def test_a_file_is_refused_where_its_policy_stands(route: str, said: str, at: str) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        route_of(f"{route}, authenticate: none")
+    (problem,) = caught.value.problems
+    assert (problem.message, problem.path) == (said, at)
+
+
+def test_each_route_shows_the_least_that_its_policies_need() -> None:
+    shown = {
+        "request: {headers: {x-a: route.name}}": Processing(),
+        "request: {path: \"'/a'\"}": Processing(request=HEADERS),
+        "request: {json: {remove: [a]}}": Processing(request=WHOLE),
+        "response: {headers: {x-a: route.name}}": Processing(response=HEADERS),
+        "response: {json: {remove: [a]}}": Processing(response=WHOLE),
+        "response: {events: {json: {remove: [a]}}}": Processing(response=PIECES),
+        "request: {body: \"'a'\"}, response: {headers: {x-a: route.name}}": Processing(WHOLE, HEADERS),
+    }
+    for edits, expected in shown.items():
+        route = route_of(f"upstream: users, authenticate: none, policies: [{{use: transform, {edits}}}]")
+        assert route.placement.shown == expected, edits
