@@ -10,7 +10,7 @@ import pytest
 
 from extproc.app.clock import SystemClock
 from tests.e2e.credentials import FREE
-from tests.e2e.harness import FENCE, HEAD, RunningGateway
+from tests.e2e.harness import FENCE, HEAD, RunningGateway, fetch
 from tests.e2e.upstreams import JSON, Answer, Upstream, started
 
 pytestmark = pytest.mark.e2e
@@ -160,6 +160,9 @@ def test_who_still_calls_what_is_gone_is_in_the_record_and_the_version_in_the_me
     assert record["consumer"]
     assert record["facts"] == {"api_version": "v0", "api_status": "deprecated"}
     assert (record["policy"], record["reason"]) == ("version", "version_sunset")
+    scraped = fetch(f"http://127.0.0.1:{gateway.ports['SIDECAR_ADMIN']}/metrics")
+    assert 'extproc_api_version_requests_total{route="v0",version="v0"}' in scraped
+    assert record["consumer"] not in scraped
 
 
 def test_nobody_learns_what_is_gone_without_a_credential(gateway: RunningGateway) -> None:
