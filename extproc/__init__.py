@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Url,
         ValueCel,
     )
+    from extproc.core.adaptation import adapt_body, adapt_event
     from extproc.core.addresses import Network, is_among, parse_address
     from extproc.core.api_key import digest, is_well_formed
     from extproc.core.choice import choose
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from extproc.core.errors import CouldNotDecide, InvalidMutation, InvalidToken, ProviderUnavailable, StoreUnavailable
     from extproc.core.flights import Flights
     from extproc.core.headers import Headers
+    from extproc.core.lens import Lens, Memory, NotAdaptable
     from extproc.core.limits import (
         Charge,
         Counter,
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
         holds,
     )
     from extproc.core.message import Consumer, Request, Response
-    from extproc.core.names import MODEL_VERSION
+    from extproc.core.names import API_STATUS, API_VERSION, MODEL_VERSION
     from extproc.core.policy import Authenticator, Context, Phase, Policy
     from extproc.core.ports import (
         ASYMMETRIC,
@@ -68,10 +70,11 @@ if TYPE_CHECKING:
     from extproc.core.rate_limit import rate_limit_headers, rate_limited
     from extproc.core.remembered import Remembered
     from extproc.core.rewrite import Rewrite
-    from extproc.core.specs import AccessRule, AuthorizeSpec, ChooseSpec, LimitSpec, Version
+    from extproc.core.specs import AccessRule, AdaptSpec, AuthorizeSpec, ChooseSpec, LimitSpec, Version, VersionSpec
     from extproc.core.streams import BodyEditor
     from extproc.core.strict_json import loads_strictly
     from extproc.core.variables import variables
+    from extproc.core.versions import ApiVersion, version_refused
 
 HOMES = {
     "extproc.certificates": (
@@ -97,6 +100,10 @@ HOMES = {
         "Size",
         "Url",
         "ValueCel",
+    ),
+    "extproc.core.adaptation": (
+        "adapt_body",
+        "adapt_event",
     ),
     "extproc.core.addresses": (
         "Network",
@@ -129,6 +136,11 @@ HOMES = {
     ),
     "extproc.core.flights": ("Flights",),
     "extproc.core.headers": ("Headers",),
+    "extproc.core.lens": (
+        "Lens",
+        "Memory",
+        "NotAdaptable",
+    ),
     "extproc.core.limits": (
         "Charge",
         "Counter",
@@ -146,7 +158,11 @@ HOMES = {
         "Request",
         "Response",
     ),
-    "extproc.core.names": ("MODEL_VERSION",),
+    "extproc.core.names": (
+        "API_STATUS",
+        "API_VERSION",
+        "MODEL_VERSION",
+    ),
     "extproc.core.policy": (
         "Authenticator",
         "Context",
@@ -180,29 +196,36 @@ HOMES = {
     "extproc.core.rewrite": ("Rewrite",),
     "extproc.core.specs": (
         "AccessRule",
+        "AdaptSpec",
         "AuthorizeSpec",
         "ChooseSpec",
         "LimitSpec",
         "Version",
+        "VersionSpec",
     ),
     "extproc.core.streams": ("BodyEditor",),
     "extproc.core.strict_json": ("loads_strictly",),
     "extproc.core.variables": ("variables",),
+    "extproc.core.versions": (
+        "ApiVersion",
+        "version_refused",
+    ),
 }
 _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
-    "ASYMMETRIC", "AccessRule", "Answer", "AnswerCel", "Authenticator", "AuthorizeSpec", "BodyEditor", "CONTINUE",
-    "Call", "Certificate", "Charge", "ChooseSpec", "Clock", "Condition", "Consumer", "Context", "Continue",
-    "CouldNotDecide", "Counter", "CounterState", "CounterStore", "Decision", "Duration", "EditableHeader", "EventCel",
-    "Expression", "Fetch", "File", "FileOrUrl", "Flights", "HeaderEdits", "HeaderName", "Headers", "Hit",
-    "InvalidMutation", "InvalidToken", "Judged", "KeySet", "KeySets", "KeySource", "KeyStore", "Limit", "LimitRate",
-    "LimitSpec", "LocalReply", "MODEL_VERSION", "Name", "Network", "Parameter", "Per", "Phase", "Policy", "Ports",
-    "ProviderUnavailable", "QueryName", "Remembered", "Request", "RequestCel", "Response", "Rewrite", "Scope",
-    "Secret", "Settings", "Settlement", "Size", "StoreUnavailable", "Url", "ValueCel", "Version", "address_subject",
-    "choose", "cookie_names", "cookie_of", "digest", "holds", "is_among", "is_well_formed", "loads_strictly",
-    "parameters", "parameters_called", "parse_address", "rate_limit_headers", "rate_limited", "read_certificate",
-    "refusal", "variables",
+    "API_STATUS", "API_VERSION", "ASYMMETRIC", "AccessRule", "AdaptSpec", "Answer", "AnswerCel", "ApiVersion",
+    "Authenticator", "AuthorizeSpec", "BodyEditor", "CONTINUE", "Call", "Certificate", "Charge", "ChooseSpec", "Clock",
+    "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore",
+    "Decision", "Duration", "EditableHeader", "EventCel", "Expression", "Fetch", "File", "FileOrUrl", "Flights",
+    "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "Judged", "KeySet", "KeySets",
+    "KeySource", "KeyStore", "Lens", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Memory",
+    "Name", "Network", "NotAdaptable", "Parameter", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable",
+    "QueryName", "Remembered", "Request", "RequestCel", "Response", "Rewrite", "Scope", "Secret", "Settings",
+    "Settlement", "Size", "StoreUnavailable", "Url", "ValueCel", "Version", "VersionSpec", "adapt_body", "adapt_event",
+    "address_subject", "choose", "cookie_names", "cookie_of", "digest", "holds", "is_among", "is_well_formed",
+    "loads_strictly", "parameters", "parameters_called", "parse_address", "rate_limit_headers", "rate_limited",
+    "read_certificate", "refusal", "variables", "version_refused",
 ]  # fmt: skip
 
 

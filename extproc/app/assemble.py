@@ -76,7 +76,8 @@ class _Assembler:
             matched=frozenset(header.name for other in self.plan.routes for header in other.match.headers),
             matched_query=frozenset(name.name for other in self.plan.routes for name in other.match.query),
         )
-        return ServedRoute(chain, route.placement.shown, self._handover(route))
+        version = route.version.version.name if route.version else ""
+        return ServedRoute(chain, route.placement.shown, self._handover(route), version)
 
     def _handover(self, route: RoutePlan) -> Handover:
         shown = {one.name: one.credential for one in upstreams_of(self.plan, route) if one.credential is not None}

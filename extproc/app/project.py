@@ -90,7 +90,7 @@ def read_project(
         raise InvalidConfig([*registry.problems, *invalid.problems]) from None
     if registry.problems:
         raise InvalidConfig(registry.problems)
-    plan = compile_plan(loaded, registry.policies)
+    plan = compile_plan(loaded, registry.kinds)
     folder = environment.get(SOCKETS) or plan.sidecar.folder
     return Project(loaded, replace(plan, sidecar=replace(plan.sidecar, folder=folder)), registry)
 

@@ -10,6 +10,7 @@ from envoy_data_plane.envoy.config.core import v3 as core
 from envoy_data_plane.envoy.config.overload import v3 as overload
 from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections import v3 as connections
 from envoy_data_plane.envoy.extensions.resource_monitors.fixed_heap import v3 as fixed_heap
+from envoy_data_plane.google.protobuf import Struct
 
 from extproc.bootstrap.clusters import socket_address, upstream
 from extproc.bootstrap.explicit import write_defaults
@@ -17,10 +18,11 @@ from extproc.bootstrap.listeners import build_listener
 from extproc.bootstrap.names import packed, plain, seconds
 from extproc.bootstrap.secrets import file_name, secrets_of
 from extproc.bootstrap.sidecar import sidecar_cluster
-from extproc.plan.model import Plan
+from extproc.plan.model import Plan, ValueRule
 
 MAX_HEAP: Final = 1024 * 1024 * 1024
 MAX_CONNECTIONS: Final = 50_000
+MAX_PROGRAM: Final = 1024  # of RE2: the longest media type, and what may stand around it
 
 
 BOOTSTRAP: Final = PurePath("bootstrap.yaml")
@@ -51,6 +53,7 @@ def build_bootstrap(plan: Plan, folder: PurePath | None = None) -> dict[str, Any
         node=core.Node(id="extproc", cluster="extproc"),
         admin=bootstrap.Admin(address=socket_address(plan.envoy.admin)),
         overload_manager=_overload(),
+        layered_runtime=_runtime(plan),
         static_resources=bootstrap.BootstrapStaticResources(
             listeners=[build_listener(plan, item, secrets) for item in plan.listeners],
             clusters=[sidecar_cluster(plan.sidecar), *(upstream(item, secrets) for item in plan.upstreams.values())],
@@ -58,6 +61,17 @@ def build_bootstrap(plan: Plan, folder: PurePath | None = None) -> dict[str, Any
     )
     written: dict[str, Any] = write_defaults(plain(message))
     return written
+
+
+def _runtime(plan: Plan) -> bootstrap.LayeredRuntime | None:
+    """The pattern of a media type is larger than Envoy allows by default; it is ours, and RE2 is linear in any case."""
+    fields = (field for route in plan.routes for field in route.match.headers)
+    if not any(field.rule is ValueRule.MEDIA_TYPE for field in fields):
+        return None
+    values = {"re2.max_program_size.error_level": MAX_PROGRAM}
+    return bootstrap.LayeredRuntime(
+        layers=[bootstrap.RuntimeLayer(name="patterns", static_layer=Struct.from_dict(values))]
+    )
 
 
 def _overload() -> overload.OverloadManager:

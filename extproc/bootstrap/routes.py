@@ -8,13 +8,16 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
+from envoy_data_plane.envoy.config.core import v3 as core
 from envoy_data_plane.envoy.config.route import v3 as route
 from envoy_data_plane.envoy.type.matcher import v3 as matcher
 
 from extproc.bootstrap.filters import route_filters
 from extproc.bootstrap.names import NO_ROUTE, ODD, PREVIOUS_HOSTS, other_host, packed, seconds
 from extproc.core.limits import IPV6_SITE_PREFIX, Limit, Per
+from extproc.core.media_type import accept_pattern
 from extproc.core.names import CLUSTER_HEADER, LIMIT, QUOTA_HEADER, REVISION, ROUTE, upstream_cluster
+from extproc.core.versions import fields_of
 from extproc.plan.model import (
     FieldMatch,
     MatchPlan,
@@ -30,6 +33,7 @@ from extproc.plan.routing import ANY, HOST, ODD_PATH, domains, serves
 from extproc.plan.times import STREAM_IDLE, upstreams_of, whole_time
 
 # Safe for every method: none of them can be after the upstream began to act on the request.
+LINK: Final = "link"
 RETRY_ON: Final = "connect-failure,refused-stream,reset-before-request"
 REDIRECTS: Final = {
     301: route.RedirectActionRedirectResponseCode.MOVED_PERMANENTLY,
@@ -87,6 +91,7 @@ def _route(plan: Plan, item: RoutePlan) -> route.Route:
         name=item.name,
         match=_match(item.match),
         typed_per_filter_config={name: packed(config) for name, config in route_filters(plan, item).items()},
+        response_headers_to_add=[*_version_fields(item), *_varying(item)],
     )
     if isinstance(item.target, ToRedirect):
         result.redirect = _redirect(item.match, item.target)
@@ -97,6 +102,28 @@ def _route(plan: Plan, item: RoutePlan) -> route.Route:
     # An edited answer must arrive as plain text: ext_proc shows bodies as they are encoded.
     result.request_headers_to_remove = [*removed, "accept-encoding"] if item.placement.edits_body else removed
     return result
+
+
+def _version_fields(item: RoutePlan) -> list[core.HeaderValueOption]:
+    """What is said of a version does not depend on the time, so nobody need be asked. Of an answer's own links ours is
+    one more; when a version ends is the gateway's to say."""
+    said = fields_of(item.version.version, item.version.successor_at) if item.version else ()
+    return [_added(name, value, also=name == LINK) for name, value in said]
+
+
+def _varying(item: RoutePlan) -> list[core.HeaderValueOption]:
+    """A cache must not give one version's answer to who asked for another (RFC 9110 §12.5.5)."""
+    chosen = [field for field in item.match.headers if field.rule is ValueRule.MEDIA_TYPE]
+    return [_added("vary", field.name, also=True) for field in chosen]
+
+
+def _added(name: str, value: str, *, also: bool) -> core.HeaderValueOption:
+    """A percent sign would begin a command of Envoy's (substitution formatter)."""
+    action = core.HeaderValueOptionHeaderAppendAction
+    return core.HeaderValueOption(
+        header=core.HeaderValue(key=name, value=value.replace("%", "%%")),
+        append_action=action.APPEND_IF_EXISTS_OR_ADD if also else action.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
 
 
 def _action(plan: Plan, item: RoutePlan) -> route.RouteAction:
@@ -183,6 +210,8 @@ def _query(item: FieldMatch) -> route.QueryParameterMatcher:
 
 
 def _text(item: FieldMatch) -> matcher.StringMatcher:
+    if item.rule is ValueRule.MEDIA_TYPE:
+        return matcher.StringMatcher(safe_regex=matcher.RegexMatcher(regex=accept_pattern(item.value)))
     return (
         matcher.StringMatcher(prefix=item.value)
         if item.rule is ValueRule.PREFIX

@@ -15,6 +15,7 @@ from extproc.audit.severity import Severity
 from extproc.cli.failures import reported
 from extproc.cli.key_commands import AdminOption, TokenOption, keys
 from extproc.cli.output import Output, OutputOption, write_json
+from extproc.cli.version_commands import versions
 
 app = typer.Typer(
     name="extproc", help="API-gateway policies for Envoy, in Python.", no_args_is_help=True, add_completion=True,
@@ -23,6 +24,7 @@ app = typer.Typer(
 demo = typer.Typer(help="What belongs to the running demo.", no_args_is_help=True)
 app.add_typer(demo, name="demo")
 app.add_typer(keys, name="keys")
+app.add_typer(versions, name="versions")
 
 
 def _tell_version(wanted: bool) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from extproc.app.project import Project, build_gateway, read_project
+from extproc.app.proving import prove
 from extproc.config.changes import Change
 from extproc.config.load import Kinds
 from extproc.core.problems import InvalidConfig, Problem
@@ -32,6 +33,7 @@ def checked(file: Path) -> Plan:
     """The plan of a file that could be served as it is. Raises InvalidConfig."""
     project = read(file)
     build_gateway(project)
+    prove(project)
     return project.plan
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from extproc.bootstrap.filters import met_by
 from extproc.cli.files import read
 from extproc.cli.output import UNBOUNDED, console, write_json
+from extproc.core.specs import VERSION
 from extproc.plan.describe import describe
 from extproc.plan.description import (
     FilterDescription,
@@ -124,7 +125,9 @@ def _policy(policy: PolicyDescription) -> Text:
 def _bounds(route: RouteDescription) -> list[Text]:
     times = {route.timeout_seconds: "", route.idle_timeout_seconds: " idle"}
     known = [f"{seconds:g} s{sort}" for seconds, sort in times.items() if seconds is not None]
-    return [Text(bound) for bound in (*known, f"body {_size(route.request_body.limit_bytes)}")]
+    judged = any(policy.policy == VERSION for policy in route.policies)
+    version = [f"version {route.api_version.text}"] if route.api_version and not judged else []
+    return [Text(bound) for bound in (*known, f"body {_size(route.request_body.limit_bytes)}", *version)]
 
 
 def _size(number: int) -> str:

@@ -12,7 +12,7 @@ from extproc.config.raw import NOBODY, Raw, inherited, items, mapping
 from extproc.core.matching import hosts_meet, methods_meet, paths_meet
 from extproc.core.problems import Finding
 
-CHOSEN: Final = ("headers", "query")  # what of a match the client writes as it likes
+CHOSEN: Final = ("headers", "query", "media_type")  # what of a match the client writes as it likes
 HINT: Final = "match by path, host and method alone, or authenticate"
 Placed = tuple[int, Raw]  # a route, and its place among the routes
 
@@ -30,12 +30,12 @@ def check_choosable(data: Any) -> list[Finding]:
 def _chosen(one: Placed, guarded: Sequence[Placed]) -> Iterator[Finding]:
     index, route = one
     match = mapping(route.get("match"))
-    chosen = next((key for key in CHOSEN if mapping(match.get(key))), None)
+    chosen = next((key for key in CHOSEN if _asks_for(match, key)), None)
     if chosen is None:
         return
     passed = next((other for other in guarded if _could_serve(other, index, match)), None)
     if passed is not None:
-        what = "this header" if chosen == "headers" else "this parameter"
+        what = "this parameter" if chosen == "query" else "this header"
         said = f"whoever sends {what} gets around the authentication of route {passed[1].get('name')!r}"
         yield Finding(("routes", index, "match", chosen), said, HINT)
 
@@ -45,8 +45,13 @@ def _could_serve(other: Placed, index: int, match: Raw) -> bool:
     and no parameter takes them all: none is left to choose."""
     position, route = other
     theirs = mapping(route.get("match"))
-    takes_all = position < index and not any(mapping(theirs.get(key)) for key in CHOSEN)
+    takes_all = position < index and not any(_asks_for(theirs, key) for key in CHOSEN)
     return not takes_all and _meet(match, theirs)
+
+
+def _asks_for(match: Raw, key: str) -> bool:
+    written = match.get(key)
+    return bool(mapping(written)) or (isinstance(written, str) and bool(written))
 
 
 def _is_open(raw: Raw, route: Raw) -> bool:

@@ -21,12 +21,13 @@ from extproc.config.references import check_references
 from extproc.config.sentences import finding, nearest
 from extproc.config.settings import FOLDER
 from extproc.config.source import Source, parse
+from extproc.config.succession import check_versions
 from extproc.core.errors import ExtprocError
 from extproc.core.problems import Finding, InvalidConfig, Path, Problem, spell_path
 
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 # What decides about requests; where a listener or an upstream is bound to does not, and differs between machines.
-DECIDING: Final = ("defaults", "authentication", "tiers", "consumers", "limits", "models", "routes")
+DECIDING: Final = ("defaults", "authentication", "tiers", "consumers", "limits", "models", "versions", "routes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ def load(
         source.findings += apply(change, source, lambda scalar: substitute(scalar, environment))
     config = _validate(Config, source.data, (), context, findings) if source.readable else None
     settings = _plugin_settings(source.data, kinds, context, findings)
-    for check in (check_references, check_permissions, check_quota_stream) if source.readable else ():
+    checks = (check_references, check_permissions, check_quota_stream, check_versions)
+    for check in checks if source.readable else ():
         findings += check(source.data)
     # What could not be read is no value: whatever else is said about it would be said twice.
     unread = {item.path for item in source.findings}

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from extproc.config.agreements import exactly_one
 from extproc.config.settings import HeaderName, Settings
 from extproc.config.spelling import FIELD_NAME, Short, Spelled, text, written
+from extproc.core.media_type import MEDIA_TYPE
 from extproc.core.names import ENVOY_PREFIX, OWNED_PREFIXES, is_owned
 
 ONE_PATH: Final = "write one of path and path_prefix"
@@ -79,6 +80,17 @@ AnyValue = Annotated[
 ]
 
 
+MediaType = Annotated[
+    str,
+    Spelled(
+        MEDIA_TYPE,
+        "not a media type: write application/vnd.shop.v2+json or application/json;version=2",
+        "media type",
+    ),
+    Field(max_length=256),
+]
+
+
 class Match(Settings):
     """Which requests a route serves. All that is written must hold."""
 
@@ -101,6 +113,9 @@ class Match(Settings):
     """Headers that must be there, by name in lower case. A text or number is the whole value, `present` any."""
     query: dict[Annotated[str, Spelled(".+", "a parameter has a name")], AnyValue] = {}
     """Query parameters that must be there, by name, compared as headers are."""
+    media_type: MediaType | None = None
+    """A media type that `accept` must name, with at most one parameter: `application/vnd.shop.v2+json`,
+    `application/json;version=2`. `*/*` names none."""
 
     @model_validator(mode="after")
     def _has_one_path(self) -> Self:

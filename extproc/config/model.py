@@ -39,6 +39,7 @@ from extproc.config.settings import (
 )
 from extproc.config.spelling import IPV6, PORT, Spelled, written
 from extproc.config.tls import ListenerTls, UpstreamTls
+from extproc.config.versions import ApiVersion
 from extproc.core.specs import HUNDREDTHS
 
 MAX_SOCKET_FOLDER = 80  # a socket path has 108 bytes at most (unix(7)), and our own name takes the rest
@@ -353,6 +354,9 @@ class Config(Settings):
     """Who else may say limits, and what clients are told of them all."""
     models: dict[Name, Model] = {}
     """Names behind which several versions answer, each getting its share of the callers."""
+    versions: dict[Name, ApiVersion] = {}
+    """The versions of the API: which are there to stay, which are deprecated, and when they are gone. A route's
+    `version` names the one that it serves."""
     defaults: RouteSettings = RouteSettings()
     """What holds for every route that does not say otherwise. A route's own value replaces the default whole: lists are
     not joined."""

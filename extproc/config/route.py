@@ -14,6 +14,7 @@ from extproc.config.limits import LimitUse
 from extproc.config.match import Match
 from extproc.config.settings import NO_SIZE, Duration, Name, Settings, Size
 from extproc.config.spelling import CALLED, Short, Spelled, text
+from extproc.config.versions import VersionUse
 from extproc.core.processing import MAX_SHOWN
 
 MAX_BODY: Final = 64 * 1024 * 1024  # Envoy buffers it: a larger upload wants a streaming route
@@ -170,6 +171,8 @@ class Route(RouteSettings):
     """The model that serves it, by whichever version the caller gets."""
     redirect: Redirect | None = None
     """Send the client elsewhere."""
+    version: VersionUse | None = None
+    """The version of the API that it serves, and how its bodies become those of another one."""
     stream: bool = False
     """For answers that never end: no timeout, but a connection on which nothing happens for five minutes is closed."""
 

@@ -16,11 +16,12 @@ from extproc.core.specs import LIMIT
 @dataclass(frozen=True, slots=True)
 class ServedRoute:
     """`shown` is what the route's ext_proc mode shows of an exchange; `handover` what the upstream is given besides the
-    request."""
+    request; `version` is the API's that it serves."""
 
     chain: PolicyChain
     shown: Processing = UNPROCESSED
     handover: Handover = NOTHING_MORE
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ class Gateway:
         chains = [served.chain for served in self.routes.values()]
         judging = [(*chain.links, *chain.forward_links, *chain.response_links, *chain.stream_links) for chain in chains]
         return frozenset({link.name for links in judging for link in links} | {LIMIT})
+
+    @property
+    def versions(self) -> frozenset[str]:
+        """The versions of the API that routes serve."""
+        return frozenset({served.version for served in self.routes.values() if served.version})
 
     def route(self, name: str, revision: str) -> ServedRoute:
         """Raises UnknownRoute: never "no policies" for a name that this plan does not hold."""

@@ -60,6 +60,10 @@ DECIDED_HELD: Final = "held"  # what is to be settled at the request's end: core
 # Those that Envoy's access log shows; the route it knows by itself.
 LOGGED: Final = (DECIDED_REVISION, DECIDED_CONSUMER, DECIDED_TIER, DECIDED_REASON, DECIDED_VERSION)
 
+# Facts of a decision about a route that serves a version of the API.
+API_VERSION: Final = "api_version"
+API_STATUS: Final = "api_status"
+
 # How Envoy names the attributes of an ext_proc stream.
 EXT_PROC_ATTRIBUTES: Final = "envoy.filters.http.ext_proc"
 ROUTE_ATTRIBUTE: Final = "xds.route_name"

@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from extproc.core.addresses import Network
+from extproc.core.lens import Lens
 from extproc.core.limits import Limit, holds
+from extproc.core.versions import ApiVersion
 
 # The kinds that keys of a route use, rather than `policies: [{use: ...}]`.
 AUTHORIZE: Final = "authorize"
 LIMIT: Final = "limit"
 CHOOSE: Final = "choose"
+VERSION: Final = "version"
+ADAPT: Final = "adapt"
 
 HUNDREDTHS: Final = 100  # of a percent in a percent: the unit of weights
 
@@ -89,3 +93,23 @@ class ChooseSpec:
     @property
     def upstreams(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(version.upstream for version in self.versions))
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSpec:
+    """The version of the API that a route serves, and where its successor's resource is."""
+
+    version: ApiVersion
+    successor_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptSpec:
+    """`request` and `response` lead from the version of the route to the one that the upstream speaks; answers are
+    taken the way back. `stream`: as they pass."""
+
+    served: str
+    spoken: str
+    request: Lens
+    response: Lens
+    stream: bool = False

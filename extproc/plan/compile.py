@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from extproc.config.access import AccessUse
 from extproc.config.limits import LimitUse
@@ -24,15 +24,18 @@ from extproc.core.policy import Phase, PolicyKind, phases_of
 from extproc.core.problems import InvalidConfig, Path
 from extproc.core.processing import DEFAULT_RESPONSE_LIMIT
 from extproc.core.specs import (
+    ADAPT,
     AUTHORIZE,
     CHOOSE,
     HUNDREDTHS,
     LIMIT,
+    VERSION,
     AccessRule,
     AuthorizeSpec,
     ChooseSpec,
     LimitSpec,
     Version,
+    VersionSpec,
 )
 from extproc.plan.limits import carried_limits, is_plain, own_limit, tier_limits
 from extproc.plan.model import (
@@ -61,6 +64,9 @@ from extproc.plan.model import (
 from extproc.plan.processing import flaw, processing_of
 from extproc.plan.shared import SharedLimit, quota_key, shared_limit, shared_tiers
 from extproc.plan.tls import listener_tls, upstream_tls
+from extproc.plan.versions import Versions
+
+ACCEPT: Final = "accept"
 
 
 def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
@@ -116,6 +122,7 @@ class _RouteCompiler:
         self._config = loaded.config
         self._settings = loaded.settings
         self._kinds = kinds
+        self._versions = Versions(loaded.config)
         self._tiers = MappingProxyType(
             {name: tier_limits(tier, f"tier/{name}") for name, tier in loaded.config.tiers.items()}
         )
@@ -137,10 +144,12 @@ class _RouteCompiler:
         if shared is not None:
             by_tier = by_tier and not shared.by_tier
             own = tuple(limit for limit in own if shared.name != quota_key(limit))
-        used = self._policies(index, route)
+        version = self._versions.served(index)
+        used = [*self._adapting(index), *self._policies(index, route)]
         phases = {phase for spec in used for phase in spec.phases}
         authorize = _first(route.authorize, defaults.authorize, None)
         fused = bool(methods or authorize or route.model or Phase.REQUEST in phases or self._shows_credential(route))
+        fused = fused or (version is not None and version.version.ends)  # gone or not is a question of the time
         # Envoy's ratelimit filter reads its limits from a route's action, and a redirect has none.
         fused = fused or (bool(own) and route.redirect is not None) or not all(map(is_plain, own))
         judged = self._judged(own if fused else (), by_tier=by_tier)
@@ -152,7 +161,7 @@ class _RouteCompiler:
             match=_match(route.match),
             target=_target(route),
             authentication=methods,
-            policies=(*self._built_in(index, route, judged), *used),
+            policies=(*self._gate(index, version if fused else None), *self._built_in(index, route, judged), *used),
             placement=Placement(
                 fused=fused,
                 # The ratelimit filter is skipped where the route's cluster is not known yet, so a fused route has
@@ -169,6 +178,7 @@ class _RouteCompiler:
                 signed=_first(route.forward, defaults.forward, "headers") == "signed",
                 credentials=_first(route.forward_credentials, defaults.forward_credentials, False),
             ),
+            version=version,
         )
 
     def _shared(self, route: Route, limits: Sequence[LimitUse]) -> SharedLimit | None:
@@ -201,6 +211,18 @@ class _RouteCompiler:
     def _shows_credential(self, route: Route) -> bool:
         """Whether its upstream is shown a credential, which only the sidecar has. A model's routes ask it anyway."""
         return route.upstream is not None and self._config.upstreams[route.upstream].credential is not None
+
+    def _gate(self, index: int, version: VersionSpec | None) -> list[PolicySpec]:
+        """First of all, so that nothing is counted for a version that is gone. A route that asks nobody has none."""
+        return [PolicySpec(VERSION, version, at=("routes", index, "version"))] if version else []
+
+    def _adapting(self, index: int) -> list[PolicySpec]:
+        """Before the route's own policies: they see bodies in the words of the upstream, there and back."""
+        spec = self._versions.adapted(index)
+        if spec is None:
+            return []
+        phases = phases_of(self._kinds[ADAPT], spec)
+        return [PolicySpec(ADAPT, spec, phases, ("routes", index, "version"))] if phases else []
 
     def _built_in(self, index: int, route: Route, limits: LimitSpec) -> list[PolicySpec]:
         """In the order in which they judge: what is refused is not counted, what is counted may be routed."""
@@ -266,9 +288,13 @@ def _match(match: Match) -> MatchPlan:
         path=match.path,
         path_prefix=match.path_prefix,
         methods=tuple(match.methods),
-        headers=tuple(_field(name, rule) for name, rule in match.headers.items()),
+        headers=(*(_field(name, rule) for name, rule in match.headers.items()), *_accepted(match)),
         query=tuple(_field(name, rule) for name, rule in match.query.items()),
     )
+
+
+def _accepted(match: Match) -> list[FieldMatch]:
+    return [FieldMatch(ACCEPT, ValueRule.MEDIA_TYPE, match.media_type)] if match.media_type is not None else []
 
 
 def _field(name: str, match: ValueMatch) -> FieldMatch:

@@ -9,9 +9,11 @@ from extproc.core.limits import Limit
 from extproc.core.policy import Phase
 from extproc.core.problems import spell_path
 from extproc.core.processing import BodyMode
-from extproc.core.specs import HUNDREDTHS, LIMIT, ChooseSpec, LimitSpec
+from extproc.core.specs import HUNDREDTHS, LIMIT, AdaptSpec, ChooseSpec, LimitSpec
 from extproc.core.usage import HOUR
+from extproc.core.versions import spell_moment
 from extproc.plan.description import (
+    ApiVersionDescription,
     FieldDescription,
     FilterDescription,
     ListenerDescription,
@@ -46,6 +48,7 @@ from extproc.plan.rules import (
     rule_of,
     shared_brief,
     shared_rule,
+    version_rule,
 )
 from extproc.plan.times import STREAM_IDLE, whole_time
 
@@ -103,6 +106,29 @@ def _route(plan: Plan, index: int, route: RoutePlan, filters: Filters) -> RouteD
         response_body=route.placement.shown.response.body.value,
         timeout_seconds=whole_time(plan, route),
         idle_timeout_seconds=STREAM_IDLE if route.stream else None,
+        api_version=_api_version(route),
+    )
+
+
+def _api_version(route: RoutePlan) -> ApiVersionDescription | None:
+    if route.version is None:
+        return None
+    version = route.version.version
+    adapted = [spec.settings.spoken for spec in route.policies if isinstance(spec.settings, AdaptSpec)]
+    spoken = adapted[0] if adapted else ""
+    text = version_rule(version) + (f", adapted to {spoken}" if spoken else "")
+    deprecated, sunset = (
+        "" if moment is None else spell_moment(moment) for moment in (version.deprecated, version.sunset)
+    )
+    return ApiVersionDescription(
+        version.name,
+        version.status.value,
+        text,
+        deprecated,
+        sunset,
+        version.successor,
+        route.version.successor_at,
+        spoken,
     )
 
 

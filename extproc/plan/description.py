@@ -16,7 +16,7 @@ class FilterDescription:
 
 @dataclass(frozen=True, slots=True)
 class FieldDescription:
-    """`rule` is exact, prefix or present."""
+    """`rule` is exact, prefix, present or media_type."""
 
     name: str
     rule: str
@@ -79,6 +79,21 @@ class MethodDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiVersionDescription:
+    """The version of the API that a route serves. `text` says it all in a line; `spoken` is the version that the
+    upstream gets, where bodies are adapted. What there is none of is empty."""
+
+    name: str
+    status: str
+    text: str
+    deprecated: str = ""
+    sunset: str = ""
+    successor: str = ""
+    successor_at: str = ""
+    spoken: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RequestBody:
     """Envoy holds a body until it is complete, up to the limit. `mode` is held, or shown where the sidecar sees it."""
 
@@ -104,6 +119,7 @@ class RouteDescription:
     response_body: str
     timeout_seconds: float | None
     idle_timeout_seconds: float | None
+    api_version: ApiVersionDescription | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from extproc.core.policy import Phase
 from extproc.core.problems import Path
 from extproc.core.processing import DEFAULT_RESPONSE_LIMIT, UNPROCESSED, BodyMode, Processing
 from extproc.core.quota import Quota
-from extproc.core.specs import ChooseSpec, LimitSpec
+from extproc.core.specs import ChooseSpec, LimitSpec, VersionSpec
 from extproc.plan.shared import SharedLimit, quota_key
 from extproc.plan.tls import ListenerTlsPlan, UpstreamTlsPlan
 
@@ -25,6 +25,7 @@ class ValueRule(Enum):
     EXACT = "exact"
     PREFIX = "prefix"
     PRESENT = "present"
+    MEDIA_TYPE = "media_type"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,7 @@ class RoutePlan:
     body_limit: int
     stream: bool = False
     forward: Forward = Forward()
+    version: VersionSpec | None = None
     response_limit: int = DEFAULT_RESPONSE_LIMIT
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from extproc.core.matching import below, covers
+from extproc.core.media_type import accepts
 from extproc.core.message import Request
 from extproc.plan.model import FieldMatch, MatchPlan, Plan, RoutePlan, ValueRule
 
@@ -108,6 +109,8 @@ def _field_matches(field: FieldMatch, values_of: Callable[[str], tuple[str, ...]
     values = values_of(field.name)
     if field.rule is ValueRule.PRESENT:
         return bool(values)
+    if field.rule is ValueRule.MEDIA_TYPE:
+        return any(accepts(value, field.value) for value in values)
     if field.rule is ValueRule.PREFIX:
         return any(value.startswith(field.value) for value in values)
     return field.value in values

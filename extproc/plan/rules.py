@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from datetime import UTC
 
 from extproc.core.limits import Kind, Limit
-from extproc.core.specs import HUNDREDTHS, AccessRule, AuthorizeSpec, ChooseSpec, LimitSpec
+from extproc.core.specs import HUNDREDTHS, AccessRule, AdaptSpec, AuthorizeSpec, ChooseSpec, LimitSpec, VersionSpec
+from extproc.core.versions import ApiVersion, Status, spell_moment
 from extproc.plan.model import Plan, PolicySpec, RoutePlan, ToRedirect
 from extproc.plan.shared import SharedLimit
 from extproc.plan.times import upstreams_of
@@ -39,6 +40,8 @@ def rule_of(spec: PolicySpec) -> str:
     if isinstance(settings, ChooseSpec):
         shares = [f"{version.name} {version.weight / HUNDREDTHS:g} %" for version in settings.versions]
         return f"{settings.model}: {', '.join(shares)}; sticky by {settings.sticky}"
+    if isinstance(settings, VersionSpec | AdaptSpec):
+        return brief_of(spec)
     dump = getattr(settings, "model_dump_json", None)
     written = json.loads(dump(exclude_defaults=True, by_alias=True)) if callable(dump) else {}
     return ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in written.items())
@@ -51,7 +54,20 @@ def brief_of(spec: PolicySpec) -> str:
         return ", ".join([*(["tier"] if settings.by_tier else []), *map(limit_rule, settings.own)])
     if isinstance(settings, ChooseSpec):
         return f"a version, sticky by {settings.sticky}"
+    if isinstance(settings, VersionSpec):
+        return version_rule(settings.version)
+    if isinstance(settings, AdaptSpec):
+        return f"{settings.served} as {settings.spoken}"
     return access_rule(settings) if isinstance(settings, AuthorizeSpec) else ""
+
+
+def version_rule(version: ApiVersion) -> str:
+    """`v1, deprecated from 2026-10-01, gone from 2027-04-01, then v2`."""
+    said = [version.name, *(["gone"] if version.status is Status.SUNSET else [])]
+    said += [f"deprecated from {spell_moment(version.deprecated)}"] if version.deprecated is not None else []
+    said += [f"gone from {spell_moment(version.sunset)}"] if version.sunset is not None else []
+    said += ["with brown-outs"] if version.brown_outs else []
+    return ", ".join([*said, *([f"then {version.successor}"] if version.successor else [])])
 
 
 def access_rule(spec: AuthorizeSpec) -> str:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from extproc.core.policy import AuthenticatorKind, PolicyKind
+from extproc.policies.adapt import Adapt
 from extproc.policies.anonymous import AnonymousKind
 from extproc.policies.api_key import ApiKeyKind
 from extproc.policies.authorize import Authorize
@@ -19,12 +20,13 @@ from extproc.policies.jwt import JwtKind
 from extproc.policies.limit import LimitPolicy
 from extproc.policies.login import LoginKind
 from extproc.policies.transform import Transform
+from extproc.policies.version import VersionPolicy
 
 # Kinds that an operator names with `use:`.
 POLICIES: Final[Mapping[str, type[PolicyKind]]] = MappingProxyType({Transform.name: Transform})
-# Kinds that keys of a route use for themselves: authorize, limits, model.
+# Kinds that keys of a route use for themselves: authorize, limits, model, version.
 ROUTE_KEYS: Final[Mapping[str, type[PolicyKind]]] = MappingProxyType(
-    {Authorize.name: Authorize, LimitPolicy.name: LimitPolicy, Choose.name: Choose}
+    {kind.name: kind for kind in (VersionPolicy, Authorize, LimitPolicy, Choose, Adapt)}
 )
 AUTHENTICATORS: Final[Mapping[str, type[AuthenticatorKind]]] = MappingProxyType(
     {

@@ -43,6 +43,13 @@ class Families:
             ("service", "route", "policy", "decision", "reason"),
             registry=registry,
         )
+        self.version_requests = Tallies(
+            "extproc_api_version_requests_total",
+            "Requests to a version of the API that is deprecated or gone, refused ones included: who still calls it is "
+            "in the decision log. A route that asks nobody is not counted.",
+            ("version", "route"),
+            registry=registry,
+        )
         self.decision_duration = Timings(
             "extproc_decision_duration_seconds",
             "From the arrival of Envoy's call in the sidecar to the answer, for one decision.",

@@ -15,10 +15,11 @@ REASONS: Final = 256
 
 @dataclass(slots=True)
 class Labels:
-    """`routes` and `policies` are the plan's; the reasons are all that were given since the process began."""
+    """`routes`, `policies` and `versions` are the plan's; the reasons are all that were given since the start."""
 
     routes: frozenset[str] = frozenset()
     policies: frozenset[str] = frozenset()
+    versions: frozenset[str] = frozenset()
     _reasons: dict[str, set[str]] = field(default_factory=dict)
 
     def route(self, name: str) -> str:

@@ -6,17 +6,20 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from extproc.core.gateway import Gateway
+from extproc.core.names import API_STATUS, API_VERSION
 from extproc.core.record import DecisionRecord
 from extproc.core.specs import LIMIT
+from extproc.core.versions import Status
 from extproc.telemetry.exposition import exposition
 from extproc.telemetry.families import Families
-from extproc.telemetry.labels import Labels
+from extproc.telemetry.labels import UNKNOWN, Labels
 from extproc.telemetry.limits import LimitMetrics
 from extproc.telemetry.tallies import Tally
 from extproc.telemetry.timings import Timing
 
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"
+CURRENT: Final = Status.CURRENT.value
 Decided = tuple[str, str, str, str, str]  # service, route, policy, decision, reason
 
 
@@ -42,6 +45,7 @@ class Metrics:
 
     def config_loaded(self, gateway: Gateway) -> None:
         """At the start and at every reload that succeeds: from now on this plan's names are labels."""
+        self._labels.versions = gateway.versions
         self._loaded(frozenset(gateway.routes), gateway.policies, gateway.revision)
 
     def limits_loaded(self, domains: Collection[str], revision: str) -> None:
@@ -64,6 +68,8 @@ class Metrics:
         decided = (record.service, record.route, record.policy, record.result, record.reason)
         (self._decisions.get(decided) or self._decision(decided)).count += 1
         (self._services.get(record.service) or self._service(record.service)).observe(record.duration)
+        if record.facts and record.facts.get(API_STATUS, CURRENT) != CURRENT:
+            self._families.version_requests.labels(*self._version(record)).count += 1
         for name, taken in record.steps:
             (self._policies.get(name) or self._policy(name)).observe(taken)
 
@@ -76,6 +82,11 @@ class Metrics:
         if labels == decided:
             self._decisions[decided] = child
         return child
+
+    def _version(self, record: DecisionRecord) -> tuple[str, str]:
+        """Facts are a policy's to write: a name that no route serves is unknown, like a route's."""
+        version = record.facts.get(API_VERSION, "")
+        return version if version in self._labels.versions else UNKNOWN, self._labels.route(record.route)
 
     def _service(self, name: str) -> Timing:
         child = self._services[name] = self._families.decision_duration.labels(name)

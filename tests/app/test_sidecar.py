@@ -119,7 +119,7 @@ def test_a_busy_admin_port_is_a_sentence(running: Sidecar, tmp_path: Path) -> No
 
 
 def test_a_socket_folder_that_is_not_there_is_made_for_owner_and_group(tmp_path: Path) -> None:
-    with Sidecar(tmp_path, sockets=tmp_path / "missing" / "too") as sidecar:
+    with Sidecar(tmp_path, sockets=tmp_path / "a" / "b") as sidecar:
         sidecar.until_ready()
         assert sidecar.socket.parent.stat().st_mode & 0o777 == 0o750
 

@@ -57,6 +57,8 @@ except SystemExit as ended:
         ["password", "hunter2"],
         ["healthcheck", "--admin", "9900"],
         ["healthcheck", "--admin", "127.0.0.1:0"],
+        ["versions"],
+        ["versions", "report"],
         ["keys"],
         ["keys", "create"],
         ["keys", "create", "--consumer", ""],
@@ -158,6 +160,7 @@ def test_help_is_instant_for_it_imports_nothing_heavy(tmp_path: Path) -> None:
         *(["healthcheck"], ["password"], ["simulate"], ["usage"]),
         *(["demo", "credentials"], ["demo", "token"]),
         *(["keys", "create"], ["keys", "list"], ["keys", "rotate"], ["keys", "revoke"]),
+        ["versions", "report"],
     ],
 )
 def test_the_help_of_a_command_imports_nothing_that_only_running_it_needs(command: list[str], tmp_path: Path) -> None:
@@ -184,5 +187,6 @@ def test_help_lists_every_command(tmp_path: Path) -> None:
         "healthcheck",
         "demo",
         "keys",
+        "versions",
     ):
         assert f"\n  {command} " in ended.output

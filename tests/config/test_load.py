@@ -39,7 +39,14 @@ def revision(text: str = SHOP, environment: Mapping[str, str] = NO_VARIABLES) ->
 
 def test_the_demo_loads_with_everything_that_it_says() -> None:
     config = shop()
-    assert [route.name for route in config.routes] == ["users-v2", "orders-v1", "recommend", "echo", "status"]
+    assert [route.name for route in config.routes] == [
+        "users-v2",
+        "orders-v1",
+        "recommend",
+        "echo",
+        "status",
+        "users-v1",
+    ]
     assert config.listeners[0].address == HostPort("0.0.0.0", 8080)
     assert config.tiers["free"].rate == Rate(10, 1)
     assert config.defaults.body_limit == 1024 * 1024

@@ -79,6 +79,15 @@ authentication:
   batches: {jwt: {issuer: batch, audiences: [shop], secret: 0123456789abcdef0123456789abcdef, groups: teams}}
   devices: {client_certificate: {consumer: san_uri, allowed: [a], prefix: a, tier: free, scopes: [s], groups: [g]}}
 tiers: {free: {rate: 10/s, burst: 5}}
+versions:
+  v0: {status: sunset, successor: v2, documentation: /docs, sunset_policy: "https://shop.example/ends"}
+  v1:
+    status: deprecated
+    deprecated: 2026-10-01
+    sunset: 2027-04-01T12:00:00Z
+    successor: v2
+    brown_outs: [{start: 2027-03-01, end: 2027-03-02}]
+  v2: {status: current}
 models: {score: {versions: {v1: {upstream: users, weight: 99.5}, v2: {upstream: users, weight: 0.5}}, sticky: none}}
 defaults:
   authenticate: [company, partners]
@@ -140,6 +149,25 @@ routes:
       - {any_scope: [a], groups: [g], claims: {x: 1, y: [z, true, 0.5]}, consumers: [c], tiers: [free]}
       - {when: request.method == "GET"}
       - request.method == "GET"
+  - name: adapted
+    match: {path: /v1, media_type: application/vnd.shop.v1+json}
+    upstream: users
+    version:
+      is: v1
+      adapt_to: v2
+      successor: /v2
+      body:
+        - rename: {a: b}
+        - move: {c: d.e}
+        - default: {f: 1}
+        - drop: {g: null}
+        - wrap: {h: i}
+        - unwrap: {"j[]": k}
+        - convert: {l: text_to_list, m: {n: o}}
+  - name: adapted-twice
+    match: {path: /v0}
+    upstream: users
+    version: {is: v0, adapt_to: v1, then: adapted, request: [], response: [{rename: {p: q}}]}
   - {name: old, match: {path: /old}, redirect: {to: /new, status: 301}}
 """
 

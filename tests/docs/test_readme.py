@@ -34,6 +34,7 @@ SHOWN: Final = {
         "tests/stores/test_window_contract.py",
     ),
     "Model versions": ("tests/core/test_choice.py", "tests/policies/test_choose.py"),
+    "API versions": ("tests/e2e/test_versions.py", "tests/core/test_lens.py", "tests/app/test_proving.py"),
     "Requests and answers edited": (
         "tests/e2e/test_edited_answers.py",
         "tests/e2e/test_payloads.py",

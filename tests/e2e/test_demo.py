@@ -61,6 +61,17 @@ def test_a_key_opens_the_users_and_tells_its_limit(demo: Demo) -> None:
     assert answer.headers["ratelimit"].startswith('"tier";r=')
 
 
+def test_users_of_the_old_version_are_made_from_the_new_one_and_say_until_when(demo: Demo) -> None:
+    for caller in (demo.as_key("PREMIUM_KEY"), demo.as_token("PREMIUM_JWT")):
+        answer = demo.get("/api/v1/users", caller)
+        assert answer.status == 200
+        assert (answer.json["version"], answer.json["items"][0]) == ("v1", {"id": "u1", "username": "Ada"})
+        assert "users" not in answer.json
+        assert answer.headers["deprecation"] == "@1767225600"
+        assert answer.headers["sunset"] == "Thu, 01 Jan 2099 00:00:00 GMT"
+        assert answer.headers["link"] == '</api/v2/users>; rel="successor-version"'
+
+
 def test_a_token_opens_the_users_too(demo: Demo) -> None:
     assert demo.get("/api/v2/users", demo.as_token("FREE_JWT")).status == 200
 
@@ -233,7 +244,7 @@ def test_the_admin_address_is_healthy_and_keeps_its_plan_to_itself(demo: Demo) -
     assert admin.get("/plan").status == 401
     token = {"authorization": f"Bearer {demo.environment['ADMIN_TOKEN']}"}
     calls = {route["name"]: route["calls"] for route in admin.get("/plan", token).json["routes"]}
-    assert calls == {"users-v2": 1, "orders-v1": 2, "recommend": 1, "echo": 1, "status": 1}
+    assert calls == {"users-v2": 1, "users-v1": 2, "orders-v1": 2, "recommend": 1, "echo": 1, "status": 1}
 
 
 def _keep(answers: list[Answer], answer: Answer) -> bool:

@@ -21,11 +21,11 @@ Labels = frozenset[tuple[str, str]]
 
 def gateway(
     *routes: str, policies: Iterable[str] = ("authenticate", "authorize"), response: Iterable[str] = ("transform",),
-    revision: str = "r1",
+    revision: str = "r1", version: str = "",
 ) -> Gateway:  # fmt: skip
     links, backwards = ([Link(name, Policy()) for name in names] for names in (policies, response))
     chains = [PolicyChain(route, tuple(links), FakeClock(), tuple(backwards)) for route in routes]
-    return Gateway(revision, {chain.route: ServedRoute(chain) for chain in chains}, {})
+    return Gateway(revision, {chain.route: ServedRoute(chain, version=version) for chain in chains}, {})
 
 
 def counting(*routes: str) -> Metrics:

@@ -98,7 +98,7 @@ def test_a_value_that_is_no_text_is_written_as_text() -> None:
 def test_a_record_has_no_room_for_a_header_a_query_or_a_body() -> None:
     assert set(DecisionRecord._fields) == {
         "service", "result", "reason", "route", "policy", "request_id", "method", "host", "path", "address",
-        "consumer", "tier", "status", "duration", "detail", "facts", "steps",
+        "consumer", "tier", "status", "duration", "detail", "facts", "steps", "judged",
     }  # fmt: skip
 
 

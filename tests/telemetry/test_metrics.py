@@ -10,6 +10,7 @@ from extproc.telemetry import Metrics
 from tests.telemetry.scrapes import counting, decided, decisions, families, gateway, samples, value
 
 DECISION = "extproc_decision_duration_seconds"
+NAME = "extproc_api_version_requests_total"
 POLICY = "extproc_policy_duration_seconds"
 MILLISECOND = 1_000_000
 
@@ -131,7 +132,7 @@ def test_the_process_itself_is_told() -> None:
 
 def test_every_help_is_a_sentence() -> None:
     ours = [family for family in families(counting()) if family.name.startswith("extproc")]
-    assert len(ours) == 13
+    assert len(ours) == 14
     for family in ours:
         assert family.documentation[0].isupper(), family.name
         assert family.documentation.endswith("."), family.name
@@ -153,3 +154,16 @@ def test_an_event_that_may_happen_is_there_before_it_does() -> None:
     assert value(metrics, "extproc_events_total", event="store_lost") == 0
     metrics.happened("store_lost")
     assert value(metrics, "extproc_events_total", event="store_lost") == 1
+
+
+def test_requests_to_versions_that_end_are_counted_under_names_of_the_plan() -> None:
+    metrics = Metrics()
+    metrics.config_loaded(gateway("users", version="v1"))
+    for version, status, route in (
+        ("v1", "deprecated", "users"), ("v1", "sunset", "users"), ("v1", "current", "users"),
+        ("made-up", "deprecated", "users"), ("v1", "deprecated", "made-up"),
+    ):  # fmt: skip
+        facts = {"api_version": version, "api_status": status}
+        metrics.record(decided(route=route)._replace(facts=facts, consumer="acme"))
+    counted = {tuple(sorted(dict(key).values())): count for key, count in samples(metrics, NAME).items()}
+    assert counted == {("users", "v1"): 2, ("unknown", "users"): 1, ("unknown", "v1"): 1}

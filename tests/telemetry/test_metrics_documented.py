@@ -30,6 +30,7 @@ def documented() -> Described:
 def counted() -> Metrics:
     """One in which every metric has a series."""
     metrics = counting()
+    metrics.record(decided()._replace(facts={"api_version": "v1", "api_status": "deprecated"}))
     metrics.record(decided("no", policy="authorize", result=Result.DENY, steps=(("authorize", 1),)))
     metrics.watch_store("memory", lambda: 1, 2)
     metrics.store_operated("memory", "allowed")
