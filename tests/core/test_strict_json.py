@@ -153,3 +153,10 @@ def test_more_values_than_a_reader_should_spend_its_time_on_are_refused(text: st
 
 def test_a_large_document_of_few_values_is_read() -> None:
     assert len(loads_strictly(b'{"a": "' + b"x" * 1_000_000 + b'"}')["a"]) == 1_000_000
+
+
+def test_a_whole_number_has_as_many_digits_as_the_largest_double_and_no_more() -> None:
+    assert loads_strictly(b"[-" + b"9" * 309 + b"]") == [-int("9" * 309)]
+    for many in (b"9" * 311, b"-" + b"9" * 310):
+        with pytest.raises(ValueError, match="digits"):
+            loads_strictly(b"[" + many + b"]")

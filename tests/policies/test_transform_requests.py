@@ -136,6 +136,7 @@ REFUSED: Final[dict[str, tuple[bytes, tuple[tuple[str, str], ...], int]]] = {
     "deeper than deep": (DEEP[:LIMIT], (JSON,), 400),
     "not a number": (b'{"a":NaN}', (JSON,), 400),
     "five thousand digits": (b'{"a":' + b"1" * 5_000 + b"}", (JSON,), 400),
+    "numbers that take time": (b'{"a":[' + b",".join([b"9" * 400] * 9) + b"]}", (JSON,), 400),
     "no utf-8": (b'{"a":"\xff"}', (JSON,), 400),
     "a byte order mark": (b'\xef\xbb\xbf{"a":1}', (JSON,), 400),
     "broken": (b'{"a":', (JSON,), 400),
