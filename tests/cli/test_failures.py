@@ -16,6 +16,7 @@ from extproc.cli.failures import EXPECTED, Exit, reported
 from extproc.cli.healthcheck import NotReady
 from extproc.cli.keys import NoKeyStore
 from extproc.cli.scaffolding import AlreadyThere
+from extproc.cli.usage import NoUsage
 from extproc.core.errors import RefusedLimits, StoreUnavailable
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.services.server import SocketInUse
@@ -80,7 +81,18 @@ def test_no_failure_is_no_exit() -> None:
 
 def test_every_expected_failure_exists_under_its_name() -> None:
     kinds = (
-        *(AdminFailed, AlreadyThere, CannotRun, KeyConflict, NoDemo, NoEnvoy, NoKeyStore, NotReady, SocketInUse),
-        *(StoreUnavailable, UnknownKey, Unreadable, UnusableCertificate),
+        *(
+            AdminFailed,
+            AlreadyThere,
+            CannotRun,
+            KeyConflict,
+            NoDemo,
+            NoEnvoy,
+            NoKeyStore,
+            NoUsage,
+            NotReady,
+            SocketInUse,
+        ),
+        *(NoUsage, StoreUnavailable, UnknownKey, Unreadable, UnusableCertificate),
     )
     assert {kind.__name__ for kind in kinds} == set(EXPECTED)

@@ -88,6 +88,7 @@ BEYOND = {
     *("tier-quota-that-is-not-kept", "zone-of-nowhere"),
     *("client-certificate-that-no-listener-asks-for", "tls-file-that-is-not-there"),
     *("tls-file-without-a-certificate",),
+    *("usage-kept-for-ever", "usage-of-half-an-hour", "usage-that-is-not-kept"),
 }
 # ... and what is not YAML as we read it.
 NOT_READ = {
