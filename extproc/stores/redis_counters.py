@@ -6,7 +6,9 @@ may have been a charge, and counts as one.
 In a Cluster, a script reaches one slot only. The counters of one subject are in one; those that subjects share (a
 route's, a tier's) are judged before, each in its own, and given back when a later one refuses. Meanwhile they are as if
 charged: such a counter may refuse as many as there are calls between its judgement and the last one, and never admits
-more than its limit. Where giving back fails as well, it stays charged.
+more than its limit. Where giving back fails as well, it stays charged. While
+a slot is on its way to another node, its counters are judged in the same way, each alone: a script of several keys runs
+nowhere then. A retry is not known as one meanwhile, and a budget, which is two keys, waits.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+from collections import deque
 from collections.abc import Callable, Sequence
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from redis.exceptions import AskError, NoScriptError, ReadOnlyError, RedisError, TryAgainError
 from redis.exceptions import ConnectionError as NotConnected
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 
 from extproc.core.errors import StoreUnavailable
 from extproc.core.limits import Charge, CounterState, Hit, Kind, Per, Settlement
@@ -48,9 +51,27 @@ Time = Callable[[], str]
 Answer = list[int]
 
 
+class Part(NamedTuple):
+    """What one script judges of a charge. Without the charge's key it is alone: a retry is not known as one."""
+
+    items: Sequence[Item]
+    charge: Charge
+
+    @property
+    def can_be_taken_apart(self) -> bool:
+        return len(self.items) > 1 or self.charge.key is not None
+
+    def each_alone(self) -> list[Part]:
+        return [Part([item], self.charge._replace(key=None)) for item in self.items]
+
+
 def own_time() -> str:
     """Redis's."""
     return ""
+
+
+class SlotMoving(StoreUnavailable):
+    """What was asked about is half on one node and half on another."""
 
 
 class RedisCounters:
@@ -76,20 +97,24 @@ class RedisCounters:
         return await self._hit_in_parts(charge, holder)
 
     async def _hit_in_parts(self, charge: Charge, holder: str) -> tuple[CounterState, ...]:
-        groups = self._groups(charge.hits)
+        parts = deque(Part(items, charge) for items in self._groups(charge.hits))
         states: dict[int, CounterState] = {}
-        charged: list[list[Item]] = []
-        for items in groups:
+        charged: list[Part] = []
+        while parts:
+            part = parts.popleft()
             try:
-                found = await self._judged(items, charge, holder)
-            except StoreUnavailable:
-                await self._give_back(charged, states, charge, holder)
+                found = await self._judged(part.items, part.charge, holder)
+            except StoreUnavailable as error:
+                if isinstance(error, SlotMoving) and part.can_be_taken_apart:
+                    parts.extendleft(reversed(part.each_alone()))
+                    continue
+                await self._give_back(charged, states, holder)
                 raise
-            states.update({item.place: state for item, state in zip(items, found, strict=True)})
+            states.update({item.place: state for item, state in zip(part.items, found, strict=True)})
             if any(state.refuses for state in found):
-                await self._give_back(charged, states, charge, holder)
+                await self._give_back(charged, states, holder)
                 break
-            charged.append(items)
+            charged.append(part)
         return await self._all(charge, states, holder)
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
@@ -118,16 +143,14 @@ class RedisCounters:
             self._ahead = answer[0] - wall(self._clock.now())
         raise StoreUnavailable("Redis's clock does not stand still in one window of the calendar")
 
-    async def _give_back(
-        self, groups: Sequence[Sequence[Item]], states: dict[int, CounterState], charge: Charge, holder: str
-    ) -> None:
+    async def _give_back(self, parts: Sequence[Part], states: dict[int, CounterState], holder: str) -> None:
         """What was charged, and only that. Where even this fails it stays charged: too strict rather than too lax."""
-        for group in groups:
-            items = [item for item in group if item.hit.count and states[item.place].allowed]
+        for part in parts:
+            items = [item for item in part.items if item.hit.count and states[item.place].allowed]
             moment = seconds_of(wall(self._clock.now()) + self._ahead)
             try:
                 if items:
-                    await self._answer(ask(BACK, items, charge, holder, self._time(), moment))
+                    await self._answer(ask(BACK, items, part.charge, holder, self._time(), moment))
             except StoreUnavailable:
                 continue
 
@@ -141,9 +164,15 @@ class RedisCounters:
         for items in self._groups(looks.hits):
             missing = [item for item in items if item.place not in kept]
             if missing:
-                found = await self._judged(missing, looks, holder)
+                found = await self._looked_at(missing, looks, holder)
                 kept.update({item.place: state for item, state in zip(missing, found, strict=True)})
         return tuple([kept[place] for place in range(len(charge.hits))])
+
+    async def _looked_at(self, items: Sequence[Item], looks: Charge, holder: str) -> list[CounterState]:
+        try:
+            return await self._judged(items, looks, holder)
+        except SlotMoving:
+            return [state for item in items for state in await self._judged([item], looks, holder)]
 
     async def _answer(self, question: Question) -> Answer:
         """Sent with all that is asked before the event loop comes round."""
@@ -190,6 +219,8 @@ class RedisCounters:
 def _settle(future: asyncio.Future[Answer], answer: Answer | BaseException) -> None:
     if isinstance(answer, StoreUnavailable):
         future.set_exception(StoreUnavailable(str(answer)))  # each its own: a traceback grows with every raise
+    elif isinstance(answer, AskError | TryAgainError):
+        future.set_exception(SlotMoving("counters: their slot is on its way to another node of the Cluster"))
     elif isinstance(answer, BaseException):
         said = type(answer).__name__ if isinstance(answer, RedisError | OSError) else f"{type(answer).__name__} within"
         future.set_exception(StoreUnavailable(f"counters: Redis does not judge ({said})"))

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode, PipelineCommand
-from redis.exceptions import MovedError
+from redis.exceptions import AskError, MovedError
 
 
 class Asked(Protocol):
@@ -33,8 +33,9 @@ async def run(client: Redis | RedisCluster, sha: str, calls: Sequence[Asked]) ->
 
 
 async def _run_on_nodes(client: RedisCluster, sha: str, calls: Sequence[Asked]) -> Sequence[Any]:
-    """The client's own pipelines take no scripts. A slot that has moved is followed: whoever says so has done nothing.
-    One whose keys are half here and half there can be asked by nobody (ASK, TRYAGAIN), which is told as an outage."""
+    """The client's own pipelines take no scripts. A slot that has moved, or is about to, is followed: whoever says so
+    has done nothing. Where a script's keys are half here and half there nobody runs it (TRYAGAIN): that is its answer.
+    """
     await client.initialize()
     commands = [
         PipelineCommand(place, "EVALSHA", sha, len(one.keys), *one.keys, *one.arguments)
@@ -49,7 +50,22 @@ async def _run_on_nodes(client: RedisCluster, sha: str, calls: Sequence[Asked]) 
     again = await asyncio.gather(*(client.execute_command(*one.args) for one in moved), return_exceptions=True)
     for command, answer in zip(moved, again, strict=True):
         command.result = answer
+    await asyncio.gather(*(_ask_the_next(client, command) for command in commands))
     return [command.result for command in commands]
+
+
+async def _ask_the_next(client: RedisCluster, command: PipelineCommand) -> None:
+    """Where a slot is leaving, the node that it goes to. Who says ASKING is heard for the one command behind it, on the
+    same connection (Redis cluster specification: ASK redirection)."""
+    redirection = command.result
+    if not isinstance(redirection, AskError) or isinstance(redirection, MovedError):
+        return
+    node = client.get_node(host=redirection.host, port=redirection.port)
+    if node is None:
+        return
+    both = [PipelineCommand(0, "ASKING"), PipelineCommand(1, *command.args)]
+    await _ask_node(node, both)
+    command.result = both[1].result
 
 
 async def _ask_node(node: ClusterNode, commands: list[PipelineCommand]) -> None:
