@@ -83,7 +83,7 @@ FIELDS: Final = {
     "content-type", "content-length", "date", "connection", "cache-control", "x-request-id", "www-authenticate",
     "retry-after", "ratelimit", "ratelimit-policy",
 }  # fmt: skip
-MEMBERS: Final = {"type", "title", "status", "reason", "detail", "limit", "retry_after"}
+MEMBERS: Final = {"type", "title", "status", "reason", "detail", "limit", "remaining", "reset", "retry_after"}
 
 
 @dataclass(frozen=True, slots=True)

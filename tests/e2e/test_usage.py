@@ -97,7 +97,8 @@ def test_only_the_bearer_of_the_admin_token_is_told(gateway: SeparateGateway) ->
 
 def test_for_people_it_is_a_table(gateway: SeparateGateway) -> None:
     complete(gateway)
-    ended = extproc("usage", "--since", "1h", folder=gateway.folder, environment=gateway.environment)
+    wide = {**gateway.environment, "COLUMNS": "200"}
+    ended = extproc("usage", "--since", "1h", folder=gateway.folder, environment=wide)
     (row,) = [line.split() for line in ended.output.splitlines() if "premium-caller" in line]
     assert row[:7] == ["premium-caller", "premium", "3", "3", "0", "0", "0"]
 
