@@ -16,12 +16,14 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from extproc.app.project import Project
 from extproc.app.replaying import Replay
 from extproc.app.simulate import Row, Simulation, Told, simulate
 from extproc.cli.files import STANDARD_INPUT, read, text_of
 from extproc.cli.output import console, write_json
 from extproc.config.changes import Change, parse_change
 from extproc.config.model import MEMORY
+from extproc.config.sentences import nearest
 from extproc.telemetry.traffic import read_traffic
 
 COLUMNS: Final = ("consumer", "limit", "of", "requests", "refused before", "refused after", "first refused")
@@ -43,8 +45,16 @@ def simulate_file(file: Path, traffic: Path, changes: Sequence[Change], *, as_js
         write_json(_told(found))
     else:
         _print(found)
-    for line in _warnings(found, in_memory=before.plan.sidecar.counters == MEMORY):
+    for line in (*_new_tiers(before, after), *_warnings(found, in_memory=before.plan.sidecar.counters == MEMORY)):
         typer.echo(line, err=True)
+
+
+def _new_tiers(before: Project, after: Project) -> Iterator[str]:
+    """A misspelt tier is a new one, which changes nothing for anybody in the log."""
+    known = before.loaded.config.tiers
+    for name in after.loaded.config.tiers:
+        if name not in known:
+            yield f"the tier {name!r} is new: nobody in the log has it; {nearest(name, known)}".removesuffix("; ")
 
 
 @contextlib.contextmanager

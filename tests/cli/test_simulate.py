@@ -54,6 +54,14 @@ def test_what_a_change_would_have_refused_is_told_by_consumer_and_limit(tmp_path
     assert stripped(ended.output) == TABLE.splitlines()
 
 
+def test_a_misspelt_tier_is_told_for_it_changes_nothing(tmp_path: Path) -> None:
+    written(tmp_path, GOOD)
+    ended = extproc(
+        "simulate", "gateway.yaml", "--traffic", log(tmp_path), "--set", "tiers.fre.rate=1/s", folder=tmp_path
+    )
+    assert (ended.code, ended.said) == (0, ["the tier 'fre' is new: nobody in the log has it; did you mean free?"])
+
+
 def test_the_same_log_gives_the_same_answer_byte_for_byte(tmp_path: Path) -> None:
     written(tmp_path, GOOD)
     asked = ("simulate", "gateway.yaml", "--traffic", log(tmp_path), *SET, "--output", "json")
