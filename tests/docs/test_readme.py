@@ -72,3 +72,14 @@ def test_a_link_to_a_file_leads_to_one(page: Path) -> None:
     text = page.read_text("utf-8")
     links = re.findall(r"\]\((?!https?://)([^)#]+)", text)
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+# What stands where the README's explanation says that it does, in the order of the places.
+EXPLAINED: Final = ("- name: orders-v1", "authenticate: company", "authorize: '\"orders:read\" in consumer.scopes'")
+
+
+def test_the_explanation_names_the_places_where_the_demo_says_so() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    demo = (ROOT / "compose/demo/gateway.yaml").read_text("utf-8").splitlines()
+    named = sorted({int(line) for line in re.findall(r"compose/demo/gateway\.yaml:(\d+)", text)})
+    assert [demo[line - 1].strip() for line in named] == list(EXPLAINED)

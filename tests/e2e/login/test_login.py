@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +20,6 @@ from tests.e2e.login_gateway import (
     SHOP,
     STAFF,
     address,
-    login_gateway,
     prepared,
     returning,
     signs_in,
@@ -33,49 +31,12 @@ from tests.e2e.sign_in import (
     CLIENT_SECRET,
     TOKEN,
     SignIn,
-    Signing,
     query_of,
-    sign_in,
 )
-from tests.e2e.upstreams import Upstream, started
+from tests.e2e.upstreams import Upstream
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    with started("main") as (only,):
-        yield only
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[SignIn]:
-    with sign_in() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def gateway(upstream: Upstream, provider: SignIn) -> Iterator[RunningGateway]:
-    with login_gateway(provider, upstream) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _as_new(upstream: Upstream, provider: SignIn) -> None:
-    upstream.clear()
-    provider.clear()
-    provider.how = Signing()
-
-
-@pytest.fixture
-def here(gateway: RunningGateway) -> str:
-    return address(gateway)
-
-
-@pytest.fixture
-def browser(gateway: RunningGateway) -> Browser:
-    return Browser({"shop.example.com": gateway.ports["GATEWAY_ADDRESS"]})
 
 
 def test_who_comes_for_the_first_time_is_sent_to_the_provider_with_state_nonce_and_proof(

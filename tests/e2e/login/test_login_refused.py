@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -20,7 +19,6 @@ from tests.e2e.login_gateway import (
     STAFF,
     address,
     changed,
-    login_gateway,
     prepared,
     returning,
     sealed,
@@ -33,49 +31,13 @@ from tests.e2e.sign_in import (
     DISCOVERY,
     TOKEN,
     SignIn,
-    Signing,
     query_of,
     s256,
     sign_in,
 )
-from tests.e2e.upstreams import JSON, Answer, Upstream, started
+from tests.e2e.upstreams import JSON, Answer, Upstream
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    with started("main") as (only,):
-        yield only
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[SignIn]:
-    with sign_in() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def gateway(upstream: Upstream, provider: SignIn) -> Iterator[RunningGateway]:
-    with login_gateway(provider, upstream) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _as_new(upstream: Upstream, provider: SignIn) -> None:
-    upstream.clear()
-    provider.clear()
-    provider.how = Signing()
-
-
-@pytest.fixture
-def here(gateway: RunningGateway) -> str:
-    return address(gateway)
-
-
-@pytest.fixture
-def browser(gateway: RunningGateway) -> Browser:
-    return Browser({"shop.example.com": gateway.ports["GATEWAY_ADDRESS"]})
 
 
 WRONG: dict[str, dict[str, str | None]] = {
