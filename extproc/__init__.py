@@ -65,11 +65,13 @@ if TYPE_CHECKING:
         KeySource,
         KeyStore,
         Ports,
+        ShareTable,
     )
     from extproc.core.query import Parameter, parameters, parameters_called
     from extproc.core.rate_limit import rate_limit_headers, rate_limited
     from extproc.core.remembered import Remembered
     from extproc.core.rewrite import Rewrite
+    from extproc.core.shares import Shares
     from extproc.core.specs import AccessRule, AdaptSpec, AuthorizeSpec, ChooseSpec, LimitSpec, Version, VersionSpec
     from extproc.core.streams import BodyEditor
     from extproc.core.strict_json import loads_strictly
@@ -182,6 +184,7 @@ HOMES = {
         "KeySource",
         "KeyStore",
         "Ports",
+        "ShareTable",
     ),
     "extproc.core.query": (
         "Parameter",
@@ -194,6 +197,7 @@ HOMES = {
     ),
     "extproc.core.remembered": ("Remembered",),
     "extproc.core.rewrite": ("Rewrite",),
+    "extproc.core.shares": ("Shares",),
     "extproc.core.specs": (
         "AccessRule",
         "AdaptSpec",
@@ -219,13 +223,13 @@ __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
     "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore",
     "Decision", "Duration", "EditableHeader", "EventCel", "Expression", "Fetch", "File", "FileOrUrl", "Flights",
     "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "Judged", "KeySet", "KeySets",
-    "KeySource", "KeyStore", "Lens", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Memory",
-    "Name", "Network", "NotAdaptable", "Parameter", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable",
-    "QueryName", "Remembered", "Request", "RequestCel", "Response", "Rewrite", "Scope", "Secret", "Settings",
-    "Settlement", "Size", "StoreUnavailable", "Url", "ValueCel", "Version", "VersionSpec", "adapt_body", "adapt_event",
-    "address_subject", "choose", "cookie_names", "cookie_of", "digest", "holds", "is_among", "is_well_formed",
-    "loads_strictly", "parameters", "parameters_called", "parse_address", "rate_limit_headers", "rate_limited",
-    "read_certificate", "refusal", "variables", "version_refused",
+    "KeySource", "KeyStore", "Lens", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Memory", "Name",
+    "Network", "NotAdaptable", "Parameter", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "QueryName",
+    "Remembered", "Request", "RequestCel", "Response", "Rewrite", "Scope", "Secret", "Settings", "Settlement",
+    "ShareTable", "Shares", "Size", "StoreUnavailable", "Url", "ValueCel", "Version", "VersionSpec", "adapt_body",
+    "adapt_event", "address_subject", "choose", "cookie_names", "cookie_of", "digest", "holds", "is_among",
+    "is_well_formed", "loads_strictly", "parameters", "parameters_called", "parse_address", "rate_limit_headers",
+    "rate_limited", "read_certificate", "refusal", "variables", "version_refused",
 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from extproc.core.headers import Headers
 from extproc.core.limits import Charge, CounterState, Settlement
 from extproc.core.message import Consumer
 from extproc.core.record import DecisionRecord
+from extproc.core.shares import AS_WRITTEN, Shares
 from extproc.core.tally import Tally
 from extproc.core.windows import Addition, Counted
 
@@ -184,6 +185,13 @@ class Events(Protocol):
     def event(self, name: str, **fields: object) -> None: ...
 
 
+class ShareTable(Protocol):
+    """The shares of models' versions as they are now. At once: it is asked for every request."""
+
+    def of(self, model: str) -> Shares | None:
+        """None where they are as the file says."""
+
+
 def never() -> float:
     """For whoever leaves nothing to chance."""
     return 0.0
@@ -192,7 +200,7 @@ def never() -> float:
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What a policy is built with. A policy keeps the ones it needs and no others. `expression` compiles CEL, `chance`
-    is a number from 0 to below 1, another one each time."""
+    is a number from 0 to below 1, another one each time, `shares` what versions of models get now."""
 
     clock: Clock
     counters: CounterStore
@@ -201,3 +209,4 @@ class Ports:
     expression: Callable[[str], Expression]
     fetch: Fetch
     chance: Callable[[], float] = never
+    shares: ShareTable = AS_WRITTEN

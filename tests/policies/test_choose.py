@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from extproc.core.errors import CouldNotDecide
 from extproc.core.message import Consumer, Request
 from extproc.core.policy import Context, Phase, phases_of
+from extproc.core.shares import Shares
 from extproc.core.specs import ChooseSpec, Version
 from extproc.policies.choose import Choose
 from extproc.testing import fake_ports
@@ -41,6 +43,45 @@ async def test_what_is_remembered_of_a_caller_is_what_would_be_drawn() -> None:
         for caller in CALLERS[:50]:
             decision = passed(await policy.on_request(asking(), caller))
             assert decision.facts == {"version": await chosen("consumer", asking(), caller)}
+
+
+@dataclass(slots=True)
+class Moving:
+    """Shares that a test moves."""
+
+    shares: Shares | None = None
+
+    def of(self, model: str) -> Shares | None:
+        assert model == "recommend"
+        return self.shares
+
+
+async def test_shares_that_move_are_followed_at_once_and_move_callers_to_the_version_that_grew_alone() -> None:
+    table = Moving()
+    versions = (Version("v1", "recommend-v1", 10_000), Version("v2", "recommend-v2", 0))
+    policy = Choose.build(ChooseSpec("recommend", versions, "consumer"), replace(fake_ports(), shares=table))
+
+    async def of_all() -> list[str]:
+        decided = [passed(await policy.on_request(asking(), caller)).facts["version"] for caller in CALLERS]
+        return [str(version) for version in decided]
+
+    assert set(await of_all()) == {"v1"}
+    table.shares = Shares(1, {"v1": 9_000, "v2": 1_000})
+    tenth = await of_all()
+    assert 50 < tenth.count("v2") < 150
+    table.shares = Shares(2, {"v1": 8_000, "v2": 2_000})
+    fifth = await of_all()
+    moved = [(then, now) for then, now in zip(tenth, fifth, strict=True) if then != now]
+    assert set(moved) == {("v1", "v2")}
+    table.shares = None
+    assert set(await of_all()) == {"v1"}
+
+
+async def test_a_version_that_shares_do_not_name_has_none() -> None:
+    table = Moving(Shares(1, {"v2": 10_000}))
+    policy = Choose.build(ChooseSpec("recommend", HALVES, "none"), replace(fake_ports(), shares=table))
+    chosen = [passed(await policy.on_request(asking(stream=str(number)), CALLED)) for number in range(100)]
+    assert {decision.upstream for decision in chosen} == {"recommend-v2"}
 
 
 async def test_callers_are_shared_out_by_weight() -> None:
