@@ -18,6 +18,7 @@ from extproc.core.headers import control_character, is_token
 from extproc.core.limits import Judged, Settlement
 from extproc.core.message import Consumer
 from extproc.core.names import is_owned
+from extproc.core.quick import quick
 from extproc.core.rewrite import Rewrite
 
 # Edits of these could re-route into weaker authentication, break framing or forge what Envoy itself vouches for.
@@ -36,6 +37,7 @@ UNCACHED = (("cache-control", "no-store"),)
 REASON = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class HeaderEdits:
     """Header fields to set (replacing what is there) and to remove. Names are lower case."""
@@ -102,6 +104,7 @@ def _joined(fields: tuple[tuple[str, str], ...], removed: tuple[str, ...]) -> He
 NO_EDITS = HeaderEdits()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Continue:
     """Let the message pass, edited.

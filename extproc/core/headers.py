@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass, field
 
+from extproc.core.quick import quick
+
 # Any but tab: a CR, LF or NUL in a value would split the message (RFC 9110 §5.5). The bound method: it is asked of each
 # value that is set.
 control_character = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
@@ -13,6 +15,7 @@ control_character = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 TOKEN_CHARACTERS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Headers:
     """The fields of one message. Values are text with one character per byte (latin-1), so every byte survives."""

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from extproc.core.headers import Headers
+from extproc.core.quick import quick
 
 NO_CLAIMS: Mapping[str, object] = MappingProxyType({})
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request as it will reach the upstream: the path is the one that Envoy has normalised and matched.
@@ -34,6 +36,7 @@ class Request:
     certificate: str = field(default="", repr=False)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Response:
     status: int
@@ -41,6 +44,7 @@ class Response:
     body: bytes | None = field(default=None, repr=False)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Consumer:
     """The authenticated caller. `method` is the name of the authentication that vouches for it.

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from extproc.core.decision import NO_EDITS, Continue, Decision, HeaderEdits, LocalReply
 from extproc.core.limits import Judged, Settlement
 from extproc.core.message import Consumer
+from extproc.core.quick import quick
 from extproc.core.rewrite import Rewrite
 
 
@@ -20,6 +21,7 @@ class Step(NamedTuple):
     duration: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The merged decision of a chain, with the way to it."""
