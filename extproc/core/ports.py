@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from extproc.core.evidence import Evidence, Series, Sums
 from extproc.core.headers import Headers
 from extproc.core.limits import Charge, CounterState, Settlement
 from extproc.core.message import Consumer
@@ -55,6 +56,21 @@ class WindowCounters(Protocol):
         Raises:
             StoreUnavailable: nobody knows what was counted.
         """
+
+
+class EvidenceStore(Protocol):
+    """What versions of models did, summed over all sidecars that share the store. A slot of time counts where it begins
+    within [since, until); it is of the requests that began in it, and is told some seconds after they end."""
+
+    async def add(self, sums: Sums) -> None:
+        """Raises StoreUnavailable: nothing was added, or nobody knows; it may be asked for again."""
+
+    async def of(self, model: str, since: float, until: float) -> Mapping[str, Evidence]:
+        """By version; one of which nothing is known is not there. Raises StoreUnavailable."""
+
+    async def series(self, model: str, since: float, until: float, step: float) -> Series:
+        """The same for each step of that stretch, in order, for plots. Raises StoreUnavailable, and ValueError where
+        that would be too many."""
 
 
 class LimitMeter(Protocol):
