@@ -62,8 +62,12 @@ class EvidenceStore(Protocol):
     """What versions of models did, summed over all sidecars that share the store. A slot of time counts where it begins
     within [since, until); it is of the requests that began in it, and is told some seconds after they end."""
 
-    async def add(self, sums: Sums) -> None:
-        """Raises StoreUnavailable: nothing was added, or nobody knows; it may be asked for again."""
+    async def add(self, sums: Sums, batch: str) -> None:
+        """The same batch with the same sums, told again, is added once.
+
+        Raises:
+            StoreUnavailable: it is added or not, or a part of it is; it may be asked for again.
+        """
 
     async def of(self, model: str, since: float, until: float) -> Mapping[str, Evidence]:
         """By version; one of which nothing is known is not there. Raises StoreUnavailable."""
