@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from extproc.admin.evidence import EvidenceReader, evidence_route
 from extproc.admin.keys import key_routes
 from extproc.admin.problems import http_problem, problem
 from extproc.admin.usage import UsageReader, usage_route
@@ -53,9 +54,10 @@ def application(
     keeper: KeyKeeper | None,
     events: Events,
     usage: UsageReader | None = None,
+    evidence: EvidenceReader | None = None,
 ) -> Starlette:
     """Without a token, nothing but health, metrics and public keys is answered. `keeper` is None where there is no
-    store of keys, `usage` where none is kept."""
+    store of keys, `usage` and `evidence` where none is kept."""
 
     async def plan(request: Request) -> Response:
         return JSONResponse(facts.plan())
@@ -67,7 +69,7 @@ def application(
         return JSONResponse(keys, headers={"cache-control": JWKS_AGE}, media_type="application/jwk-set+json")
 
     guard = partial(for_bearer, token)
-    own = [Route(JWKS, jwks), Route("/plan", guard(plan)), usage_route(usage, guard)]
+    own = [Route(JWKS, jwks), Route("/plan", guard(plan)), usage_route(usage, guard), evidence_route(evidence, guard)]
     return Starlette(
         routes=[*routes(facts), *own, *key_routes(keeper, events, guard)],
         exception_handlers={HTTPException: http_problem},

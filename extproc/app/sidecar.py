@@ -16,6 +16,7 @@ from extproc.admin.application import application
 from extproc.app.background import BackgroundLog
 from extproc.app.clock import SystemClock
 from extproc.app.counter_store import open_counters
+from extproc.app.evidence import EVIDENCE_UNSAVED, EvidenceKept, assigned_shares, open_evidence, watched
 from extproc.app.lag import lag_measured
 from extproc.app.observing import Gathered, Harmless, ObservedCounters, RecordedAndCounted, ToldAndCounted
 from extproc.app.ports import listen
@@ -44,6 +45,10 @@ from extproc.telemetry import JsonRecorder, Metrics
 
 ADMIN_TOKEN: Final = "EXTPROC_ADMIN_TOKEN"  # noqa: S105 - the variable's name
 GRACE: Final = 2.0
+EXPECTED: Final = (
+    *(KEYS_UNAVAILABLE, KEYS_UNREADABLE, STORE_LOST, UNCLEAN, UNSAVED),
+    *(USAGE_UNSAVED, EVIDENCE_UNSAVED),
+)
 
 
 class Sidecar:
@@ -58,7 +63,9 @@ class Sidecar:
         self._log = BackgroundLog(sys.stdout, harmless(metrics.line_dropped))
         self._recorder = JsonRecorder(clock, self._log.put)
         self._events = ToldAndCounted(self._recorder, harmless(metrics.happened))
-        metrics.may_happen(KEYS_UNAVAILABLE, KEYS_UNREADABLE, STORE_LOST, UNCLEAN, UNSAVED, USAGE_UNSAVED)
+        metrics.may_happen(
+            KEYS_UNAVAILABLE, KEYS_UNREADABLE, STORE_LOST, UNCLEAN, UNSAVED, USAGE_UNSAVED, EVIDENCE_UNSAVED
+        )
         self._counted = counted = open_counters(project, clock, self._events)
         metrics.watch_store(MEMORY, counted.here.__len__, counted.here.capacity)
         self._operations = Gathered[str](harmless(partial(metrics.store_operated, counted.name)))
@@ -70,14 +77,26 @@ class Sidecar:
         recorder = RecordedAndCounted(self._recorder, self._decisions)
         usage = open_usage(plan.sidecar, clock, self._events)
         self._usage = UsageKept(usage, self._events) if usage else None
+        self._evidence = self._keep_evidence() if plan.answers_models else None
         self._server = Server(free_slot(plan), self._handlers(ports, recorder))
+
+    def _keep_evidence(self) -> EvidenceKept:
+        measured = self._metrics.models(partial(assigned_shares, self._plan), lambda: kept.lost)
+        store = open_evidence(self._plan.sidecar, self._clock, self._events)
+        kept = EvidenceKept(store, self._plan.models, self._clock, self._events, self._harmless(measured.did))
+        return kept
 
     def _handlers(self, ports: Ports, recorder: Recorder) -> list[grpc.GenericRpcHandler]:
         services = (
             ExtAuthz(self._current, ports.clock, recorder),
             RateLimit(self._current, ports.counters, ports.clock, recorder, ports.chance),
             ExtProc(self._current, ports.clock, recorder),
-            AccessLog(ports.counters, self._usage.add if self._usage else None),
+            AccessLog(
+                ports.counters,
+                self._usage.add if self._usage else None,
+                self._evidence.ended if self._evidence else None,
+                watched(self._plan),
+            ),
         )
         handlers = [service.handler() for service in services]
         if self._plan.quotas:
@@ -103,11 +122,12 @@ class Sidecar:
 
     def admin(self, token: str | None) -> Starlette:
         ledger = self._built.ledger
-        return application(self, token, KeyKeeper(ledger, self._clock) if ledger else None, self._events, self._usage)
+        keeper = KeyKeeper(ledger, self._clock) if ledger else None
+        return application(self, token, keeper, self._events, self._usage, self._evidence)
 
     def _tended(self) -> tuple[Tending, ...]:
-        usage = (self._usage,) if self._usage else ()
-        return (*self._built.tended, *self._counted.tended, *usage)
+        told = [kept for kept in (self._usage, self._evidence) if kept is not None]
+        return (*self._built.tended, *self._counted.tended, *told)
 
     def published_keys(self) -> dict[str, object] | None:
         return self._built.signer.published() if self._built.signer else None

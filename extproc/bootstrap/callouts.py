@@ -25,11 +25,15 @@ from extproc.core.names import (
     ANSWER_ATTRIBUTE,
     CALL_REVISION,
     DECIDED_HELD,
+    DECIDED_MODEL,
     DECISION_NAMESPACE,
     DOMAIN,
+    EVIDENCE_LOG,
     HOST_ATTRIBUTE,
     ID_ATTRIBUTE,
     METHOD_ATTRIBUTE,
+    MODEL_FALLBACK,
+    MODEL_VERSION,
     PATH_ATTRIBUTE,
     REVISION,
     ROUTE,
@@ -158,7 +162,6 @@ def _mode(shown: Processing) -> proc.ProcessingMode:
 def ended_requests(plan: Plan) -> accesslog.AccessLog:
     """A stream on which the sidecar hears of the end of each request that holds something, as it happens: an entry that
     waited would hold its slot. Where nobody listens entries are lost, which leases are for."""
-    held = [matcher.MetadataMatcherPathSegment(key=DECIDED_HELD)]
     config = grpc_log.HttpGrpcAccessLogConfig(
         common_config=grpc_log.CommonGrpcAccessLogConfig(
             log_name=DOMAIN,
@@ -166,41 +169,52 @@ def ended_requests(plan: Plan) -> accesslog.AccessLog:
             grpc_service=core.GrpcService(envoy_grpc=core.GrpcServiceEnvoyGrpc(cluster_name=SIDECAR_CLUSTER)),
             buffer_size_bytes=0,
         ),
-        additional_response_headers_to_log=_settled(plan),
+        additional_response_headers_to_log=sorted(plan.settles),
     )
     return accesslog.AccessLog(
-        name="envoy.access_loggers.http_grpc",
-        filter=accesslog.AccessLogFilter(
-            metadata_filter=accesslog.MetadataFilter(
-                matcher=matcher.MetadataMatcher(
-                    filter=DECISION_NAMESPACE, path=held, value=matcher.ValueMatcher(present_match=True)
-                ),
-                match_if_key_not_found=False,
-            )
-        ),
-        typed_config=packed(config),
+        name="envoy.access_loggers.http_grpc", filter=_where_decided(DECIDED_HELD), typed_config=packed(config)
     )
 
 
-def used(plan: Plan) -> accesslog.AccessLog:
-    """A stream on which the sidecar hears of every request, for its sums: a second's worth at once, after the answer:
-    no request waits for it. It is a stream of its own, so that what gathers keeps no slot waiting."""
+def _where_decided(key: str) -> accesslog.AccessLogFilter:
+    """Of requests alone about which the sidecar said that."""
+    return accesslog.AccessLogFilter(
+        metadata_filter=accesslog.MetadataFilter(
+            matcher=matcher.MetadataMatcher(
+                filter=DECISION_NAMESPACE,
+                path=[matcher.MetadataMatcherPathSegment(key=key)],
+                value=matcher.ValueMatcher(present_match=True),
+            ),
+            match_if_key_not_found=False,
+        )
+    )
+
+
+def summed(plan: Plan) -> accesslog.AccessLog:
+    """A stream on which the sidecar hears, for its sums, of every request, or where no usage is kept of those to models
+    alone: a second's worth at once, after the answer: no request waits for it. It is a stream of its own, so that what
+    gathers keeps no slot waiting."""
     config = grpc_log.HttpGrpcAccessLogConfig(
         common_config=grpc_log.CommonGrpcAccessLogConfig(
-            log_name=USAGE_LOG,
+            log_name=USAGE_LOG if plan.sidecar.usage else EVIDENCE_LOG,
             transport_api_version=core.ApiVersion.V3,
             grpc_service=core.GrpcService(envoy_grpc=core.GrpcServiceEnvoyGrpc(cluster_name=SIDECAR_CLUSTER)),
             buffer_flush_interval=seconds(1),
             buffer_size_bytes=GATHERED,
         ),
-        additional_response_headers_to_log=_settled(plan),
+        additional_response_headers_to_log=sorted({*plan.settles, *_of_models(plan)}),
     )
-    return accesslog.AccessLog(name="envoy.access_loggers.http_grpc", typed_config=packed(config))
+    return accesslog.AccessLog(
+        name="envoy.access_loggers.http_grpc",
+        filter=None if plan.sidecar.usage else _where_decided(DECIDED_MODEL),
+        typed_config=packed(config),
+    )
 
 
-def _settled(plan: Plan) -> list[str]:
-    """The headers of answers that say what a request came to."""
-    return sorted({limit.settle for spec in plan.counted for limit in spec.every if limit.settle})
+def _of_models(plan: Plan) -> list[str]:
+    """The headers of answers that say who made them, and how good they are."""
+    said = [MODEL_VERSION, MODEL_FALLBACK, *(score.header for score in plan.scores.values() if score.header)]
+    return said if plan.answers_models else []
 
 
 def _sent(shown: bool) -> Mode:

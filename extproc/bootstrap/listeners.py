@@ -12,7 +12,7 @@ from envoy_data_plane.envoy.extensions.filters.network.connection_limit import v
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm
 
 from extproc.bootstrap import edge, tls
-from extproc.bootstrap.callouts import ended_requests, used
+from extproc.bootstrap.callouts import ended_requests, summed
 from extproc.bootstrap.clusters import socket_address
 from extproc.bootstrap.filters import http_filters
 from extproc.bootstrap.names import BUFFER_LIMIT, packed, seconds
@@ -75,7 +75,7 @@ def _connection_manager(plan: Plan, item: ListenerPlan) -> listener.Filter:
         access_log=[
             edge.access_log(),
             *([ended_requests(plan)] if plan.holds else []),
-            *([used(plan)] if plan.sidecar.usage else []),
+            *([summed(plan)] if plan.sidecar.usage or plan.answers_models else []),
         ],
         early_header_mutation_extensions=[edge.early_header_mutation()],
         local_reply_config=edge.local_replies(),

@@ -30,6 +30,7 @@ from extproc.config.settings import (
     Address,
     Duration,
     EditableHeader,
+    HeaderName,
     HostPort,
     ListenAddress,
     Name,
@@ -296,6 +297,26 @@ class ModelVersion(Settings):
         return value
 
 
+NO_SCORE: Final = "write score: {header: x-score} or score: {feedback: true}"
+
+
+class Score(Settings):
+    """How good a version's answers are, as somebody says: from 0, the worst, to 1, the best."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["header"]}, having(feedback={"const": True})]})
+
+    header: HeaderName | None = None
+    """The header of the upstream's own answers that carries the score."""
+    feedback: bool = False
+    """Whether applications say it afterwards, by the request's id: `POST /feedback` on the sidecar's admin address."""
+
+    @model_validator(mode="after")
+    def _comes_from_one_place(self) -> Self:
+        if self.feedback == (self.header is not None):
+            raise ValueError(NO_SCORE)
+        return self
+
+
 class Model(Settings):
     """A name behind which several versions answer, each getting its share of the callers."""
 
@@ -311,6 +332,8 @@ class Model(Settings):
     ] = "consumer"
     """What keeps a caller on one version. `consumer`: who is asking; `header:NAME`: the value of that header; `none`:
     every request is chosen for anew. When a weight grows, only the callers that must move do."""
+    score: Score | None = None
+    """Who says how good the answers are. Left out: nobody does."""
 
     @model_validator(mode="after")
     def _weights_are_shares(self) -> Self:

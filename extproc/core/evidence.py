@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import math
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -37,7 +38,7 @@ class Evidence:
         return Evidence(
             self.requests + other.requests,
             self.errors + other.errors,
-            tuple(map(sum, zip(self.latencies, other.latencies, strict=True))),
+            tuple(map(operator.add, self.latencies, other.latencies)),
             self.tokens + other.tokens,
             self.scores + other.scores,
             self.score_sum + other.score_sum,

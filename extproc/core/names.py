@@ -29,6 +29,7 @@ CONSUMER_SCOPES: Final = "x-consumer-scopes"
 CONSUMER_GROUPS: Final = "x-consumer-groups"
 CONSUMER_TOKEN: Final = "x-consumer-token"  # noqa: S105 - the header's name
 MODEL_VERSION: Final = "x-model-version"
+MODEL_FALLBACK: Final = "x-model-fallback"  # of an answer: the version that was chosen first, and failed
 REQUEST_ID: Final = "x-request-id"
 
 # Keys of ext_authz `context_extensions` and of the rate limit descriptors' entries.
@@ -55,10 +56,16 @@ DECIDED_ANONYMOUS: Final = "anonymous"  # in place of the consumer, who has no n
 DECIDED_GROUPS: Final = "groups"
 DECIDED_REASON: Final = "reason"
 DECIDED_VERSION: Final = "version"
+DECIDED_MODEL: Final = "model"
 USAGE_LOG: Final = "extproc.usage"  # the access log stream that tells of every request, for its sums
+EVIDENCE_LOG: Final = "extproc.evidence"  # where no usage is kept: of the requests to models alone
 DECIDED_HELD: Final = "held"  # what is to be settled at the request's end: core.held
 # Those that Envoy's access log shows; the route it knows by itself.
 LOGGED: Final = (DECIDED_REVISION, DECIDED_CONSUMER, DECIDED_TIER, DECIDED_REASON, DECIDED_VERSION)
+
+# Where ext_proc's answers file what they read out of an exchange, for the access log.
+USED_NAMESPACE: Final = "extproc.usage"
+USED_TOKENS: Final = "tokens"  # a number: what the request came to
 
 # Facts of a decision about a route that serves a version of the API.
 API_VERSION: Final = "api_version"

@@ -30,13 +30,16 @@ NONE: Final = Usage(0)
 
 
 class Used(NamedTuple):
-    """What is summed apart. `hour` is its beginning, in seconds of the epoch; `status` its class, as `2xx`."""
+    """What is summed apart. `hour` is its beginning, in seconds of the epoch; `status` its class, as `2xx`; `model` and
+    `version` are empty where the route leads to no model."""
 
     hour: int
     consumer: str
     tier: str
     route: str
     status: str
+    model: str = ""
+    version: str = ""
 
 
 Sums = Mapping[Used, Usage]
@@ -62,7 +65,9 @@ class Gathering:
     def add(self, used: Used, usage: Usage) -> None:
         if used.hour > self._hour:
             self._hour, self._known = used.hour, set()
-        bounded = Used(used.hour, used.consumer[:LONGEST], used.tier[:LONGEST], used.route[:LONGEST], used.status)
+        bounded = used._replace(
+            consumer=used.consumer[:LONGEST], tier=used.tier[:LONGEST], route=used.route[:LONGEST]
+        )  # the other names are the plan's
         if bounded not in self._known:
             if len(self._known) >= self._most or len(self._sums) >= self._most:
                 bounded = bounded._replace(consumer=OTHERS, tier="")

@@ -53,6 +53,7 @@ from extproc.plan.model import (
     Plan,
     PolicySpec,
     RoutePlan,
+    ScorePlan,
     SidecarPlan,
     SigningPlan,
     ToModel,
@@ -100,7 +101,13 @@ def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
             {(route.name, limit.name): limit for route in routes for limit in route.placement.descriptors}
         ),
         legacy_headers=config.limits.x_ratelimit_headers,
+        scores=MappingProxyType(_scores(config)),
     )
+
+
+def _scores(config: Config) -> dict[str, ScorePlan]:
+    written = {name: model.score for name, model in config.models.items()}
+    return {name: ScorePlan(score.header or "", score.feedback) for name, score in written.items() if score}
 
 
 def _revision(written: str, routes: Sequence[RoutePlan]) -> str:

@@ -227,6 +227,14 @@ class SidecarPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ScorePlan:
+    """Who says how good a model's answers are: their `header`, or applications afterwards."""
+
+    header: str = ""
+    feedback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class EnvoyPlan:
     concurrency: int
     admin: Endpoint
@@ -246,6 +254,17 @@ class Plan:
     routes: tuple[RoutePlan, ...]
     descriptors: Mapping[tuple[str, str], Limit]
     legacy_headers: bool = False
+    scores: Mapping[str, ScorePlan] = field(default_factory=dict)
+
+    @property
+    def answers_models(self) -> bool:
+        """Whether some route leads to a model, so that the sidecar must hear what its versions do."""
+        return any(isinstance(route.target, ToModel) for route in self.routes)
+
+    @property
+    def settles(self) -> frozenset[str]:
+        """The headers of answers that say what a request came to."""
+        return frozenset({limit.settle for spec in self.counted for limit in spec.every if limit.settle})
 
     @property
     def quotas(self) -> Mapping[str, Quota]:

@@ -34,7 +34,7 @@ class Draws:
     def __init__(self, spec: ChooseSpec, shares: ShareTable) -> None:
         self._spec = spec
         self._shares = shares
-        self._decisions = {version.name: _chosen(version) for version in spec.versions}
+        self._decisions = {version.name: _chosen(spec.model, version) for version in spec.versions}
         self._generation: int | None = None
         self._draw_by(None)
 
@@ -93,6 +93,6 @@ class Choose(Policy):
         return request.stream if value is None else value
 
 
-def _chosen(version: Version) -> Continue:
+def _chosen(model: str, version: Version) -> Continue:
     answered = HeaderEdits(set=((MODEL_VERSION, version.name),))
-    return Continue(response=answered, upstream=version.upstream, facts={"version": version.name})
+    return Continue(response=answered, upstream=version.upstream, facts={"model": model, "version": version.name})

@@ -1,5 +1,5 @@
 """envoy.service.accesslog.v3.AccessLogService: Envoy tells of the end of requests: on one stream of those that hold
-something, on another, where usage is kept, of all.
+something, on another, where usage is kept, of all, or else of those to models.
 
 Best effort, by its nature: Envoy loses entries while the sidecar is away, and nobody notices. A slot then comes back
 when its lease is over, a reservation stays charged, and a request is missing in the sums.
@@ -13,44 +13,55 @@ from typing import Final
 
 import grpc
 
+from extproc.core.ended import Ended
 from extproc.core.errors import StoreUnavailable
-from extproc.core.held import settled_amount, settlements
+from extproc.core.held import settlements
 from extproc.core.limits import Settlement
 from extproc.core.names import (
-    DECIDED_ANONYMOUS,
-    DECIDED_CONSUMER,
     DECIDED_HELD,
     DECIDED_TIER,
     DECISION_NAMESPACE,
+    EVIDENCE_LOG,
     USAGE_LOG,
 )
 from extproc.core.ports import CounterStore
 from extproc.core.usage import HOUR, Usage, Used
+from extproc.services.ended_requests import Watched, consumer_of
 from extproc.services.records import reading
 from extproc.wire.accesslog_pb2 import HTTPAccessLogEntry, StreamAccessLogsMessage, StreamAccessLogsResponse
 
 NO_ANSWER: Final = "none"  # the client went away before
 SERVICE: Final = "envoy.service.accesslog.v3.AccessLogService"
+SUMMED: Final = (USAGE_LOG, EVIDENCE_LOG)
+UNWATCHED: Final = Watched()
 
 
 class AccessLog:
     """Takes StreamAccessLogs; the one answer, at the stream's end, says nothing."""
 
-    def __init__(self, store: CounterStore, count: Callable[[Used, Usage], None] | None = None) -> None:
-        """`count` gathers what requests used; where it is None, nobody asks."""
+    def __init__(
+        self,
+        store: CounterStore,
+        count: Callable[[Used, Usage], None] | None = None,
+        tell: Callable[[Ended], None] | None = None,
+        watched: Watched = UNWATCHED,
+    ) -> None:
+        """`count` gathers what requests used, `tell` what versions of models did; where it is None, nobody asks."""
         self._store = store
         self._count = count
+        self._tell = tell
+        self._watched = watched
 
     async def stream(
         self,
         messages: AsyncIterator[StreamAccessLogsMessage],
         context: grpc.aio.ServicerContext[StreamAccessLogsMessage, StreamAccessLogsResponse],
     ) -> StreamAccessLogsResponse:
-        used = False  # a stream says with its first message what it tells
+        log = ""  # a stream says with its first message what it tells
         async for message in messages:
-            used = used or message.identifier.log_name == USAGE_LOG
-            if used:
-                self._tally(message)
+            log = log or message.identifier.log_name
+            if log in SUMMED:
+                self._tally(message, used=log == USAGE_LOG)
                 continue
             ended = [one for entry in message.http_logs.log_entry for one in _held(entry)]
             if ended:
@@ -58,10 +69,23 @@ class AccessLog:
                     await self._store.settle(ended)
         return StreamAccessLogsResponse()
 
-    def _tally(self, message: StreamAccessLogsMessage) -> None:
-        if self._count is not None:
-            for entry in message.http_logs.log_entry:
-                self._count(*_used(entry))
+    def _tally(self, message: StreamAccessLogsMessage, *, used: bool) -> None:
+        for entry in message.http_logs.log_entry:
+            ended = self._watched.ended(entry)
+            if used and self._count is not None:
+                self._count(*self._used(entry, ended))
+            if ended is not None and self._tell is not None:
+                self._tell(ended)
+
+    def _used(self, entry: HTTPAccessLogEntry, ended: Ended | None) -> tuple[Used, Usage]:
+        common, response = entry.common_properties, entry.response
+        decided = common.metadata.filter_metadata[DECISION_NAMESPACE].fields
+        hour = common.start_time.seconds - common.start_time.seconds % HOUR
+        status = f"{response.response_code.value // 100}xx" if response.response_code.value else NO_ANSWER
+        tier, (model, version) = decided[DECIDED_TIER].string_value, _answered(ended)
+        used = Used(hour, consumer_of(entry), tier, common.route_name, status, model, version)
+        sent, received = common.downstream_wire_bytes_sent, common.downstream_wire_bytes_received
+        return used, Usage(1, received, sent, self._watched.tokens(entry))
 
     def handler(self) -> grpc.GenericRpcHandler:
         method = grpc.stream_unary_rpc_method_handler(
@@ -77,12 +101,6 @@ def _held(entry: HTTPAccessLogEntry) -> tuple[Settlement, ...]:
     return settlements(decided.fields[DECIDED_HELD].string_value, entry.response.response_headers)
 
 
-def _used(entry: HTTPAccessLogEntry) -> tuple[Used, Usage]:
-    common, response = entry.common_properties, entry.response
-    decided = common.metadata.filter_metadata[DECISION_NAMESPACE].fields
-    consumer = decided[DECIDED_CONSUMER].string_value or decided[DECIDED_ANONYMOUS].string_value
-    hour = common.start_time.seconds - common.start_time.seconds % HOUR
-    status = f"{response.response_code.value // 100}xx" if response.response_code.value else NO_ANSWER
-    used = Used(hour, consumer, decided[DECIDED_TIER].string_value, common.route_name, status)
-    tokens = sum(settled_amount(value) for value in response.response_headers.values())
-    return used, Usage(1, common.downstream_wire_bytes_received, common.downstream_wire_bytes_sent, tokens)
+def _answered(ended: Ended | None) -> tuple[str, str]:
+    """The model and the version that a request was answered by, or would have been."""
+    return ("", "") if ended is None else (ended.model, ended.version)

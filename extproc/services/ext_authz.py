@@ -26,6 +26,7 @@ from extproc.core.names import (
     DECIDED_CONSUMER,
     DECIDED_GROUPS,
     DECIDED_HELD,
+    DECIDED_MODEL,
     DECIDED_REASON,
     DECIDED_REVISION,
     DECIDED_ROUTE,
@@ -55,6 +56,13 @@ class Stamp(NamedTuple):
 
     route: str
     revision: str
+
+
+class Chosen(NamedTuple):
+    """The version of a model that was decided for."""
+
+    model: str
+    version: str
 
 
 class ExtAuthz:
@@ -150,8 +158,7 @@ def allow(decision: Continue, outcome: Outcome, handover: Handover, request: Req
     """The only place where a request is let through."""
     handed = handover.hand(decision, outcome.consumer, request.headers)
     answer = CheckResponse()
-    version = outcome.facts.get("version", "")
-    answer.CopyFrom(_allowed(stamp, _who(outcome.consumer), version, handed.granted, handed.remove))
+    answer.CopyFrom(_allowed(stamp, _who(outcome.consumer), _chosen(outcome), handed.granted, handed.remove))
     ok = answer.ok_response
     if decision.remove_query:
         ok.query_parameters_to_remove.extend(decision.remove_query)
@@ -173,10 +180,13 @@ def deny(reply: LocalReply, outcome: Outcome, stamp: Stamp) -> CheckResponse:
     )
     answer = CheckResponse(status=DENIED, denied_response=denied)
     add_fields(answer.denied_response.headers, reply.headers)
-    who, version = _who(outcome.consumer), outcome.facts.get("version", "")
-    _add_metadata(answer.dynamic_metadata, reply.reason, stamp, who, version)
+    _add_metadata(answer.dynamic_metadata, reply.reason, stamp, _who(outcome.consumer), _chosen(outcome))
     _add_held(answer, outcome)
     return answer
+
+
+def _chosen(outcome: Outcome) -> Chosen:
+    return Chosen(outcome.facts.get("model", ""), outcome.facts.get("version", ""))
 
 
 def _add_held(answer: CheckResponse, outcome: Outcome) -> None:
@@ -207,18 +217,18 @@ def _who(consumer: Consumer | None) -> Who:
 # For copying: what is the same for each request of a caller is made once for the last few thousand of them.
 @functools.lru_cache(CALLERS)
 def _allowed(
-    stamp: Stamp, who: Who, version: str, granted: tuple[tuple[str, str], ...], removed: tuple[str, ...]
+    stamp: Stamp, who: Who, chosen: Chosen, granted: tuple[tuple[str, str], ...], removed: tuple[str, ...]
 ) -> CheckResponse:
     answer = CheckResponse()
     answer.status.code = OK
     answer.ok_response.SetInParent()  # also where nothing is to be edited
     answer.ok_response.headers_to_remove.extend(removed)
     add_fields(answer.ok_response.headers, granted)
-    _add_metadata(answer.dynamic_metadata, ALLOWED, stamp, who, version)
+    _add_metadata(answer.dynamic_metadata, ALLOWED, stamp, who, chosen)
     return answer
 
 
-def _add_metadata(metadata: Struct, reason: str, stamp: Stamp, who: Who, version: str) -> None:
+def _add_metadata(metadata: Struct, reason: str, stamp: Stamp, who: Who, chosen: Chosen) -> None:
     """For Envoy's own access log and for ext_proc: core.names.DECIDED_*."""
     texts = {
         DECIDED_ROUTE: stamp.route,
@@ -228,7 +238,8 @@ def _add_metadata(metadata: Struct, reason: str, stamp: Stamp, who: Who, version
         DECIDED_SCOPES: " ".join(who.scopes),
         DECIDED_GROUPS: spell_groups(who.groups),
         DECIDED_REASON: reason,
-        DECIDED_VERSION: version,
+        DECIDED_MODEL: chosen.model,
+        DECIDED_VERSION: chosen.version,
     }
     for key, text in texts.items():
         if text:

@@ -14,6 +14,7 @@ from extproc.telemetry.exposition import exposition
 from extproc.telemetry.families import Families
 from extproc.telemetry.labels import UNKNOWN, Labels
 from extproc.telemetry.limits import LimitMetrics
+from extproc.telemetry.models import ModelMetrics, Shares
 from extproc.telemetry.tallies import Tally
 from extproc.telemetry.timings import Timing
 
@@ -38,6 +39,11 @@ class Metrics:
     def limits(self) -> LimitMetrics:
         """More families in the same registry, for who serves files of envoyproxy/ratelimit; to be asked once."""
         return LimitMetrics(self._families.registry)
+
+    def models(self, shares: Shares, lost: Callable[[], int]) -> ModelMetrics:
+        """More families in the same registry, for a plan with models; to be asked once. `shares` and `lost` are asked
+        at every scrape, in a thread."""
+        return ModelMetrics(self._families.registry, shares, lost)
 
     def exposition(self, accept: str) -> tuple[str, bytes]:
         """Content type and text, in the format that suits the Accept header best."""

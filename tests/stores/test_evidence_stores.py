@@ -72,7 +72,8 @@ async def test_scores_are_added_up_to_a_millionth(make: Make) -> None:
     for batch, score in enumerate((0.1, 0.2, 0.7)):
         await store.add({told(): one_score(score)}, str(batch))
     found = (await store.of("chat", NOW, NOW + 1))["v1"]
-    assert (found.scores, found.score_sum) == (3, pytest.approx(1.0, abs=1e-6))
+    assert found.scores == 3
+    assert found.score_sum == pytest.approx(1.0, abs=1e-6)
     assert found.score_squares == pytest.approx(0.54, abs=1e-6)
 
 

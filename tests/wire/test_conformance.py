@@ -58,6 +58,8 @@ WELL_KNOWN: dict[str, type[betterproto2.Message]] = {
 COUNTERPARTS: dict[str, type[betterproto2.Message]] = {
     "extproc.wire.AccessLogCommon": accesslog_data.AccessLogCommon,
     "extproc.wire.HTTPAccessLogEntry": accesslog_data.HttpAccessLogEntry,
+    "extproc.wire.HTTPRequestProperties": accesslog_data.HttpRequestProperties,
+    "extproc.wire.ResponseFlags": accesslog_data.ResponseFlags,
     "extproc.wire.HTTPResponseProperties": accesslog_data.HttpResponseProperties,
     "extproc.wire.StreamAccessLogsMessage": accesslog.StreamAccessLogsMessage,
     "extproc.wire.StreamAccessLogsMessage.HTTPAccessLogEntries": accesslog.StreamAccessLogsMessageHttpAccessLogEntries,

@@ -1,0 +1,142 @@
+"""Where evidence goes: gathered in memory as Envoy tells of it, saved a second later, and never waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Collection, Mapping
+from typing import Final
+
+from extproc.config.model import MEMORY
+from extproc.core.ended import Ended
+from extproc.core.errors import StoreUnavailable
+from extproc.core.evidence import Evidence, Series, Sums, Told
+from extproc.core.evidence_gathering import EvidenceGathering
+from extproc.core.ports import Clock, Events, EvidenceStore
+from extproc.core.specs import HUNDREDTHS
+from extproc.plan.model import Plan, SidecarPlan
+from extproc.services.ended_requests import Watched
+from extproc.stores.evidence_memory import MemoryEvidence
+from extproc.stores.evidence_redis import RedisEvidence
+from extproc.stores.redis_connection import PATIENT, RedisConnection
+
+SAVE_EVERY: Final = 1.0  # seconds: what a sidecar that is killed forgets
+EVIDENCE: Final = "evidence"  # the store's name in events and in what is said of it
+EVIDENCE_UNSAVED: Final = "evidence_cannot_be_saved"
+EVIDENCE_SAVED_AGAIN: Final = "evidence_saved_again"
+
+
+def watched(plan: Plan) -> Watched:
+    return Watched(
+        versions={name: frozenset(version.name for version in model.versions) for name, model in plan.models.items()},
+        scores={name: score.header for name, score in plan.scores.items() if score.header},
+        streams=frozenset(route.name for route in plan.routes if route.stream),
+        settles=plan.settles,
+    )
+
+
+def open_evidence(plan: SidecarPlan, clock: Clock, events: Events) -> MemoryEvidence | RedisEvidence:
+    """Where the counters are."""
+    if plan.counters == MEMORY:
+        return MemoryEvidence(clock)
+    return RedisEvidence(RedisConnection(plan.counters, EVIDENCE, events, PATIENT), clock)
+
+
+def assigned_shares(plan: Plan) -> dict[tuple[str, str], float]:
+    """By model and version, from 0 to 1."""
+    return {
+        (name, version.name): version.weight / (100 * HUNDREDTHS)
+        for name, model in plan.models.items()
+        for version in model.versions
+    }
+
+
+class EvidenceKept:
+    """One for each sidecar, and an EvidenceStore for whoever reads: what this sidecar has gathered is saved before."""
+
+    def __init__(
+        self,
+        store: EvidenceStore,
+        models: Collection[str],
+        clock: Clock,
+        events: Events,
+        measure: Callable[[str, str, Evidence], None],
+        gathering: EvidenceGathering | None = None,
+    ) -> None:
+        """`measure` is told the model, the version and what it did, as it is heard; it must return at once."""
+        self._store = store
+        self._models = models
+        self._clock = clock
+        self._events = events
+        self._measure = measure
+        self._gathering = gathering or EvidenceGathering()
+        self._waiting: tuple[Sums, str] | None = None  # a batch that is told until it is heard, under one name
+        self._saving = asyncio.Lock()
+        self._failing = False
+
+    def ended(self, ended: Ended) -> None:
+        for version, evidence in ended.evidence():
+            self.gather(Told(ended.model, version, ended.second), evidence)
+
+    def gather(self, told: Told, evidence: Evidence) -> None:
+        self._gathering.add(told, evidence)
+        self._measure(told.model, told.version, evidence)
+
+    @property
+    def lost(self) -> int:
+        """Requests that were given up because nobody would take them."""
+        return self._gathering.lost
+
+    async def tend(self) -> None:
+        """Runs until it is cancelled, and then saves what is left."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                if isinstance(self._store, RedisEvidence):
+                    group.create_task(self._store.tend())
+                while True:
+                    await asyncio.sleep(SAVE_EVERY)
+                    await self.save()
+        finally:
+            await self.save()
+            if isinstance(self._store, RedisEvidence):
+                await self._store.close()
+
+    def knows(self, model: str) -> bool:
+        return model in self._models
+
+    async def lately(self, model: str, window: int) -> Mapping[str, Evidence]:
+        """Raises StoreUnavailable."""
+        now = self._clock.now()
+        return await self.of(model, now - window, now)
+
+    async def of(self, model: str, since: float, until: float) -> Mapping[str, Evidence]:
+        """Raises StoreUnavailable."""
+        await self.save()
+        return await self._store.of(model, since, until)
+
+    async def series(self, model: str, since: float, until: float, step: float) -> Series:
+        """Raises StoreUnavailable, and ValueError."""
+        await self.save()
+        return await self._store.series(model, since, until, step)
+
+    async def save(self) -> None:
+        """One at a time: a batch has one name for as long as it takes."""
+        async with self._saving:
+            while batch := self._next():
+                try:
+                    await self._store.add(*batch)
+                except StoreUnavailable:
+                    self._now(failing=True)
+                    return
+                self._waiting = None
+                self._now(failing=False)
+
+    def _next(self) -> tuple[Sums, str] | None:
+        if self._waiting is None and (sums := self._gathering.take()):
+            self._waiting = (sums, secrets.token_hex(8))
+        return self._waiting
+
+    def _now(self, *, failing: bool) -> None:
+        if failing != self._failing:
+            self._failing = failing
+            self._events.event(EVIDENCE_UNSAVED if failing else EVIDENCE_SAVED_AGAIN)
