@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from extproc.admin.evidence import EvidenceReader, evidence_route
+from extproc.admin.feedback import FeedbackTaker, feedback_route
 from extproc.admin.keys import key_routes
 from extproc.admin.problems import http_problem, problem
 from extproc.admin.usage import UsageReader, usage_route
@@ -55,9 +56,10 @@ def application(
     events: Events,
     usage: UsageReader | None = None,
     evidence: EvidenceReader | None = None,
+    feedback: FeedbackTaker | None = None,
 ) -> Starlette:
     """Without a token, nothing but health, metrics and public keys is answered. `keeper` is None where there is no
-    store of keys, `usage` and `evidence` where none is kept."""
+    store of keys, `usage` and `evidence` where none is kept, `feedback` where no model takes any."""
 
     async def plan(request: Request) -> Response:
         return JSONResponse(facts.plan())
@@ -69,7 +71,8 @@ def application(
         return JSONResponse(keys, headers={"cache-control": JWKS_AGE}, media_type="application/jwk-set+json")
 
     guard = partial(for_bearer, token)
-    own = [Route(JWKS, jwks), Route("/plan", guard(plan)), usage_route(usage, guard), evidence_route(evidence, guard)]
+    told = [usage_route(usage, guard), evidence_route(evidence, guard), feedback_route(feedback, guard)]
+    own = [Route(JWKS, jwks), Route("/plan", guard(plan)), *told]
     return Starlette(
         routes=[*routes(facts), *own, *key_routes(keeper, events, guard)],
         exception_handlers={HTTPException: http_problem},

@@ -39,10 +39,10 @@ def key_routes(keeper: KeyKeeper | None, events: Events, guard: Guard) -> list[R
     keys = _Keys(keeper, events)
     rotate, one = "/keys/{key}/rotate", "/keys/{key}"
     return [
-        Route("/keys", guard(_answered(keys.listed)), methods=["GET"]),
-        Route("/keys", guard(_answered(keys.create)), methods=["POST"]),
-        Route(rotate, guard(_answered(keys.rotate)), methods=["POST"]),
-        Route(one, guard(_answered(keys.revoke)), methods=["DELETE"]),
+        Route("/keys", guard(answered(keys.listed)), methods=["GET"]),
+        Route("/keys", guard(answered(keys.create)), methods=["POST"]),
+        Route(rotate, guard(answered(keys.rotate)), methods=["POST"]),
+        Route(one, guard(answered(keys.revoke)), methods=["DELETE"]),
     ]
 
 
@@ -61,12 +61,12 @@ class _Keys:
         return JSONResponse({"keys": [entry_told(entry) for entry in await self._keeper.entries()]}, headers=SECRET)
 
     async def create(self, request: Request) -> Response:
-        made = await self._keeper.create(await _wish(KeyWish, request))
+        made = await self._keeper.create(await wish_of(KeyWish, request))
         self._tell("created", made.entry)
         return _told(made)
 
     async def rotate(self, request: Request) -> Response:
-        made = await self._keeper.rotate(request.path_params["key"], await _wish(RotationWish, request))
+        made = await self._keeper.rotate(request.path_params["key"], await wish_of(RotationWish, request))
         self._tell("rotated", made.entry, replaces=made.replaced.id if made.replaced else "")
         return _told(made)
 
@@ -83,7 +83,7 @@ def _told(made: NewKey) -> Response:
     return JSONResponse(made.told(), HTTPStatus.CREATED, headers=SECRET)
 
 
-async def _wish(model: type[W], request: Request) -> W:
+async def wish_of(model: type[W], request: Request) -> W:
     """What the body asks for; none asks for nothing. Raises ValueError, and TooLarge before it is read whole."""
     body = b""
     async for chunk in request.stream():
@@ -100,10 +100,10 @@ def _json(body: bytes) -> object:
         raise ValueError("the body is no JSON, or such as two readers understand differently") from None
 
 
-def _answered(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+def answered(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
     """Every way in which it can end that is no success, in a sentence that quotes nothing of the request."""
 
-    async def answered(request: Request) -> Response:
+    async def told(request: Request) -> Response:
         try:
             return await endpoint(request)
         except ValueError as error:
@@ -118,4 +118,4 @@ def _answered(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[R
         except StoreUnavailable as error:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, error.reason, str(error))
 
-    return answered
+    return told

@@ -12,10 +12,12 @@ from extproc.core.ended import Ended
 from extproc.core.errors import StoreUnavailable
 from extproc.core.evidence import Evidence, Series, Sums, Told
 from extproc.core.evidence_gathering import EvidenceGathering
-from extproc.core.ports import Clock, Events, EvidenceStore
+from extproc.core.ports import AnswerStore, Clock, Events, EvidenceStore
 from extproc.core.specs import HUNDREDTHS
 from extproc.plan.model import Plan, SidecarPlan
 from extproc.services.ended_requests import Watched
+from extproc.stores.answered_memory import MemoryAnswers
+from extproc.stores.answered_redis import RedisAnswers
 from extproc.stores.evidence_memory import MemoryEvidence
 from extproc.stores.evidence_redis import RedisEvidence
 from extproc.stores.redis_connection import PATIENT, RedisConnection
@@ -40,6 +42,11 @@ def open_evidence(plan: SidecarPlan, clock: Clock, events: Events) -> MemoryEvid
     if plan.counters == MEMORY:
         return MemoryEvidence(clock)
     return RedisEvidence(RedisConnection(plan.counters, EVIDENCE, events, PATIENT), clock)
+
+
+def open_answers(store: MemoryEvidence | RedisEvidence, clock: Clock) -> AnswerStore:
+    """Where the evidence is, over the same connection."""
+    return RedisAnswers(store.connection) if isinstance(store, RedisEvidence) else MemoryAnswers(clock)
 
 
 def assigned_shares(plan: Plan) -> dict[tuple[str, str], float]:
@@ -69,7 +76,7 @@ class EvidenceKept:
         self._clock = clock
         self._events = events
         self._measure = measure
-        self._gathering = gathering or EvidenceGathering()
+        self._gathering = EvidenceGathering() if gathering is None else gathering
         self._waiting: tuple[Sums, str] | None = None  # a batch that is told until it is heard, under one name
         self._saving = asyncio.Lock()
         self._failing = False

@@ -16,7 +16,8 @@ from extproc.admin.application import application
 from extproc.app.background import BackgroundLog
 from extproc.app.clock import SystemClock
 from extproc.app.counter_store import open_counters
-from extproc.app.evidence import EVIDENCE_UNSAVED, EvidenceKept, assigned_shares, open_evidence, watched
+from extproc.app.evidence import EVIDENCE_UNSAVED, EvidenceKept, assigned_shares, open_answers, open_evidence, watched
+from extproc.app.feedback import FeedbackKept
 from extproc.app.lag import lag_measured
 from extproc.app.observing import Gathered, Harmless, ObservedCounters, RecordedAndCounted, ToldAndCounted
 from extproc.app.ports import listen
@@ -24,6 +25,7 @@ from extproc.app.project import Project, build_gateway
 from extproc.app.serving import Tending, all_tended, http_served, settle_memory, signalled
 from extproc.app.usage import USAGE_UNSAVED, UsageKept, open_usage
 from extproc.config.model import MEMORY
+from extproc.core.ended import Ended
 from extproc.core.gateway import Gateway
 from extproc.core.names import sidecar_sockets
 from extproc.core.ports import Ports, Recorder
@@ -77,14 +79,29 @@ class Sidecar:
         recorder = RecordedAndCounted(self._recorder, self._decisions)
         usage = open_usage(plan.sidecar, clock, self._events)
         self._usage = UsageKept(usage, self._events) if usage else None
-        self._evidence = self._keep_evidence() if plan.answers_models else None
+        self._evidence: EvidenceKept | None = None
+        self._feedback: FeedbackKept | None = None
+        if plan.answers_models:
+            self._hear_of_models()
         self._server = Server(free_slot(plan), self._handlers(ports, recorder))
 
-    def _keep_evidence(self) -> EvidenceKept:
-        measured = self._metrics.models(partial(assigned_shares, self._plan), lambda: kept.lost)
-        store = open_evidence(self._plan.sidecar, self._clock, self._events)
-        kept = EvidenceKept(store, self._plan.models, self._clock, self._events, self._harmless(measured.did))
-        return kept
+    def _hear_of_models(self) -> None:
+        plan, clock, harmless = self._plan, self._clock, self._harmless
+        store = open_evidence(plan.sidecar, clock, self._events)
+        measured = self._metrics.models(partial(assigned_shares, plan), lambda: evidence.lost)
+        evidence = EvidenceKept(store, plan.models, clock, self._events, harmless(measured.did))
+        scored = frozenset(name for name, score in plan.scores.items() if score.feedback)
+        self._evidence = evidence
+        if scored:
+            answers = open_answers(store, clock)
+            self._feedback = FeedbackKept(answers, evidence, scored, clock, harmless(measured.told))
+
+    def _ended(self, ended: Ended) -> None:
+        """Of a request to a model, as Envoy tells of it."""
+        if self._evidence is not None:
+            self._evidence.ended(ended)
+        if self._feedback is not None:
+            self._feedback.ended(ended)
 
     def _handlers(self, ports: Ports, recorder: Recorder) -> list[grpc.GenericRpcHandler]:
         services = (
@@ -94,7 +111,7 @@ class Sidecar:
             AccessLog(
                 ports.counters,
                 self._usage.add if self._usage else None,
-                self._evidence.ended if self._evidence else None,
+                self._ended,
                 watched(self._plan),
             ),
         )
@@ -123,10 +140,10 @@ class Sidecar:
     def admin(self, token: str | None) -> Starlette:
         ledger = self._built.ledger
         keeper = KeyKeeper(ledger, self._clock) if ledger else None
-        return application(self, token, keeper, self._events, self._usage, self._evidence)
+        return application(self, token, keeper, self._events, self._usage, self._evidence, self._feedback)
 
     def _tended(self) -> tuple[Tending, ...]:
-        told = [kept for kept in (self._usage, self._evidence) if kept is not None]
+        told = [kept for kept in (self._usage, self._evidence, self._feedback) if kept is not None]
         return (*self._built.tended, *self._counted.tended, *told)
 
     def published_keys(self) -> dict[str, object] | None:

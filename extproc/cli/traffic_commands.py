@@ -40,6 +40,7 @@ def usage(
     consumer: Annotated[str | None, typer.Option(help="Of this one alone.")] = None,
     since: Annotated[str, typer.Option(help="How far back: 24h, 7d.")] = "7d",
     by_route: Annotated[bool, typer.Option("--by-route", help="Each route apart.")] = False,
+    by_model: Annotated[bool, typer.Option("--by-model", help="Each version of a model apart.")] = False,
     file: Annotated[
         Path | None,
         typer.Option("--file", help="The gateway file that says where usage is kept. [default: gateway.yaml]"),
@@ -57,4 +58,4 @@ def usage(
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--since") from None
         sums = sums_of(file, admin, token, moment)
-        print_usage(sums, consumer, by_route=by_route, as_json=output is Output.JSON)
+        print_usage(sums, consumer, by_route=by_route, by_model=by_model, as_json=output is Output.JSON)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,13 +21,15 @@ from extproc.cli.admin_address import ADMIN, AdminAddress
 from extproc.cli.files import read
 from extproc.cli.output import console, write_json
 from extproc.config.settings import parse_duration
-from extproc.core.usage import HOUR, Sums, Usage, Used, summed, total
+from extproc.core.usage import HOUR, Group, Sums, Usage, Used, summed, total
 
 GATEWAY: Final = Path("gateway.yaml")
 COLUMNS: Final = (
     "consumer",
     "tier",
     "route",
+    "model",
+    "version",
     "requests",
     "2xx",
     "3xx",
@@ -37,9 +39,11 @@ COLUMNS: Final = (
     "bytes out",
     "tokens",
 )
-CLASSES: Final = COLUMNS[4:8]
+NAMES: Final = Group._fields
+CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
+NUMBERS: Final = len(Usage._fields)
 NOBODY: Final = "-"
-Totals = Mapping[tuple[str, str, str], Mapping[str, Usage]]
+Totals = Mapping[Group, Mapping[str, Usage]]
 
 
 class NoUsage(Exception):
@@ -62,38 +66,42 @@ def sums_of(file: Path | None, admin: str | None, token: str | None, since: int)
             sidecar = AdminAddress(admin or environment[ADMIN], token or environment.get(ADMIN_TOKEN, ""))
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
-        return {Used(*row[:5]): Usage(*row[5:]) for row in sidecar.ask("GET", f"/usage?since={since}")["usage"]}
+        rows = sidecar.ask("GET", f"/usage?since={since}")["usage"]
+        return {Used(*row[:-NUMBERS]): Usage(*row[-NUMBERS:]) for row in rows}  # an older sidecar knows no models
     plan = read(file or GATEWAY).plan.sidecar
     if plan.usage is None:
         raise NoUsage(f"{file or GATEWAY} keeps no usage: write sidecar: {{usage: {{keep: 90d}}}}")
     return asyncio.run(read_usage(plan, since, SystemClock(), Unheard()))
 
 
-def print_usage(sums: Sums, consumer: str | None, *, by_route: bool, as_json: bool) -> None:
-    totals = summed(sums, by_route=by_route, consumer=consumer)
+def print_usage(sums: Sums, consumer: str | None, *, by_route: bool, by_model: bool, as_json: bool) -> None:
+    totals = summed(sums, by_route=by_route, consumer=consumer, by_model=by_model)
+    left_out = {
+        name for name, wanted in (("route", by_route), ("model", by_model), ("version", by_model)) if not wanted
+    }
+    names = [name for name in NAMES if name not in left_out]
     if as_json:
-        write_json({"usage": [_told(key, classes, by_route=by_route) for key, classes in _ordered(totals)]})
+        write_json({"usage": [_told(names, group, classes) for group, classes in _ordered(totals)]})
         return
-    shown = [name for name in COLUMNS if by_route or name != "route"]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in shown:
-        table.add_column(name, justify="left" if name in COLUMNS[:3] else "right")
-    for (who, tier, route), classes in _ordered(totals):
+    for name in COLUMNS:
+        if name not in left_out:
+            table.add_column(name, justify="left" if name in NAMES else "right")
+    for group, classes in _ordered(totals):
         every = total(classes.values())
         counts = [str(classes[name].requests) if name in classes else "0" for name in CLASSES]
-        names = [who or NOBODY, tier or NOBODY, *([route or NOBODY] if by_route else [])]
-        cells = [*names, str(every.requests), *counts, str(every.bytes_in), str(every.bytes_out), str(every.tokens)]
+        named = [getattr(group, name) or NOBODY for name in names]
+        cells = [*named, str(every.requests), *counts, str(every.bytes_in), str(every.bytes_out), str(every.tokens)]
         table.add_row(*map(Text, cells))
     console().print(table)
 
 
-def _ordered(totals: Totals) -> list[tuple[tuple[str, str, str], Mapping[str, Usage]]]:
+def _ordered(totals: Totals) -> list[tuple[Group, Mapping[str, Usage]]]:
     """Who asked most stands first."""
     return sorted(totals.items(), key=lambda item: (-total(item[1].values()).requests, item[0]))
 
 
-def _told(key: tuple[str, str, str], classes: Mapping[str, Usage], *, by_route: bool) -> dict[str, Any]:
-    consumer, tier, route = key
-    named = {"consumer": consumer, "tier": tier} | ({"route": route} if by_route else {})
+def _told(names: Sequence[str], group: Group, classes: Mapping[str, Usage]) -> dict[str, Any]:
+    named = {name: getattr(group, name) for name in names}
     by_status = {status: usage.requests for status, usage in sorted(classes.items())}
     return {**named, **total(classes.values())._asdict(), "status": by_status}

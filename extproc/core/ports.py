@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from extproc.core.evidence import Evidence, Series, Sums
+from extproc.core.feedback import Answered
 from extproc.core.headers import Headers
 from extproc.core.limits import Charge, CounterState, Settlement
 from extproc.core.message import Consumer
@@ -75,6 +76,21 @@ class EvidenceStore(Protocol):
     async def series(self, model: str, since: float, until: float, step: float) -> Series:
         """The same for each step of that stretch, in order, for plots. Raises StoreUnavailable, and ValueError where
         that would be too many."""
+
+
+class AnswerStore(Protocol):
+    """Which requests were answered lately, and by whom: what feedback is matched with."""
+
+    async def remember(self, answers: Mapping[str, Answered]) -> None:
+        """By the requests' ids. Done twice it is done once. Raises StoreUnavailable."""
+
+    async def claim(self, wanted: Sequence[tuple[str, str | None]]) -> Sequence[Answered | None]:
+        """For each id and consumer, None standing for anybody: who answered, for the first that asks, and None for all
+        others, for another consumer's request and for what is not known.
+
+        Raises:
+            StoreUnavailable: some may be claimed, and are lost.
+        """
 
 
 class LimitMeter(Protocol):

@@ -85,12 +85,26 @@ class Gathering:
             self.add(used, usage)
 
 
-def summed(sums: Sums, *, by_route: bool, consumer: str | None = None) -> dict[tuple[str, str, str], dict[str, Usage]]:
-    """By consumer, tier and, where wanted, route: the sums of each class of status."""
-    totals: dict[tuple[str, str, str], dict[str, Usage]] = {}
+class Group(NamedTuple):
+    """What sums are told by. Empty is what nobody asked for, and what there is none of."""
+
+    consumer: str
+    tier: str
+    route: str = ""
+    model: str = ""
+    version: str = ""
+
+
+def summed(
+    sums: Sums, *, by_route: bool, consumer: str | None = None, by_model: bool = False
+) -> dict[Group, dict[str, Usage]]:
+    """By consumer, tier and, where wanted, route, model and version: the sums of each class of status."""
+    totals: dict[Group, dict[str, Usage]] = {}
     for used, usage in sorted(sums.items()):
         if consumer is None or used.consumer == consumer:
-            classes = totals.setdefault((used.consumer, used.tier, used.route if by_route else ""), {})
+            model, version = (used.model, used.version) if by_model else ("", "")
+            group = Group(used.consumer, used.tier, used.route if by_route else "", model, version)
+            classes = totals.setdefault(group, {})
             classes[used.status] = classes.get(used.status, NONE).plus(usage)
     return totals
 

@@ -71,7 +71,7 @@ class Watched:
             answered=answered if answered in known else "",
             fallen_back=answer.response_headers.get(MODEL_FALLBACK, ""),
             tokens=self.tokens(entry),
-            score=read_score(answer.response_headers.get(self.scores.get(model, ""), "")),
+            score=read_score(answer.response_headers.get(self.scores[model], "")) if model in self.scores else None,
             request_id=entry.request.request_id,
             consumer=consumer_of(entry),
         )

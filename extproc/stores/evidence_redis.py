@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 class RedisEvidence:
     def __init__(self, connection: RedisConnection, clock: Clock) -> None:
-        self._connection = connection
+        self.connection = connection
         self._clock = clock
         self.tend = connection.tend
         self.close = connection.close
@@ -39,7 +39,7 @@ class RedisEvidence:
                 remembered = f"{_place(model)}:told:{batch}:{part}"
                 slots = _slots({told: sums[told] for told in some}, now)
                 if slots:
-                    await self._connection.ask(partial(_add, model, remembered, slots))
+                    await self.connection.ask(partial(_add, model, remembered, slots))
 
     async def of(self, model: str, since: float, until: float) -> Mapping[str, Evidence]:
         slots = cover(since, until, self._clock.now())
@@ -55,7 +55,7 @@ class RedisEvidence:
     async def _read(self, model: str, slots: Sequence[Slot]) -> Found:
         found: dict[Slot, Mapping[str, Evidence]] = {}
         for some in _parts(slots, READ_AT_ONCE):
-            hashes = await self._connection.ask(partial(_hashes, model, some))
+            hashes = await self.connection.ask(partial(_hashes, model, some))
             found |= {slot: _versions(fields) for slot, fields in zip(some, hashes, strict=True) if fields}
         return found
 

@@ -15,6 +15,7 @@ from extproc.stores.redis_connection import RedisConnection
 
 PREFIX: Final = "extproc:usage:"
 NUMBERS: Final = Usage._fields
+MODEL: Final = Used._fields.index("model")
 AT_ONCE: Final = 1_000  # fields of one step: several sidecars share the server
 LARGEST: Final = 2**62
 
@@ -32,7 +33,8 @@ class RedisUsage:
     async def add(self, sums: Sums) -> None:
         fields: dict[int, list[tuple[str, int]]] = {}
         for used, usage in sums.items():
-            spelled = json.dumps(used[1:], separators=(",", ":"))
+            # What no model answered is spelt as it was before there were models: one sum, whichever sidecar adds to it.
+            spelled = json.dumps(used[1:] if used.model else used[1:MODEL], separators=(",", ":"))
             numbers = zip(NUMBERS, usage, strict=True)
             fields.setdefault(used.hour, []).extend(
                 [(f"{name} {spelled}", min(number, LARGEST)) for name, number in numbers if number]
@@ -70,7 +72,6 @@ def _read(hour: int, fields: Mapping[Any, Any]) -> list[tuple[Used, str, int]]:
     read = []
     for field, number in fields.items():
         name, _, spelled = field.decode().partition(" ")
-        consumer, tier, route, status = json.loads(spelled)
         if name in NUMBERS:
-            read.append((Used(hour, consumer, tier, route, status), name, int(number)))
+            read.append((Used(hour, *json.loads(spelled)), name, int(number)))
     return read

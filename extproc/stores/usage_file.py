@@ -14,17 +14,23 @@ from extproc.core.ports import Clock
 from extproc.core.usage import HOUR, Sums, Usage, Used
 
 PRIVATE: Final = 0o600
+NAMES: Final = len(Used._fields)
 LARGEST: Final = 2**62  # half of SQLite's own whole numbers: a sum of two is one
 PATIENCE: Final = 5.0  # seconds; the quotas are written to the same file
 TABLE: Final = """
 CREATE TABLE IF NOT EXISTS usage (
-    hour INTEGER, consumer TEXT, tier TEXT, route TEXT, status TEXT,
+    hour INTEGER, consumer TEXT, tier TEXT, route TEXT, status TEXT, model TEXT, version TEXT,
     requests INTEGER NOT NULL, bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, tokens INTEGER NOT NULL,
-    PRIMARY KEY (hour, consumer, tier, route, status)
+    PRIMARY KEY (hour, consumer, tier, route, status, model, version)
 ) WITHOUT ROWID
 """
+# A table of before there were models; what is read of either has the same columns.
+COLUMNS: Final = "hour, consumer, tier, route, status, {model}, requests, bytes_in, bytes_out, tokens"
+MODEL: Final = "model, version"
+NO_MODEL: Final = "'', ''"
+OLD: Final = "usage_without_models"
 ADD: Final = """
-INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     requests = requests + excluded.requests, bytes_in = bytes_in + excluded.bytes_in,
     bytes_out = bytes_out + excluded.bytes_out, tokens = tokens + excluded.tokens
 """
@@ -55,7 +61,8 @@ class UsageFile:
         with self._opened(writing=True) as database, database:
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=NORMAL")
-            database.execute(TABLE)
+            database.execute("BEGIN IMMEDIATE")  # sqlite3 itself would begin behind the changes of a table
+            _make_table(database)
             database.executemany(ADD, rows)
             if now - self._tidied >= HOUR:
                 database.execute("DELETE FROM usage WHERE hour < ?", (now - self._keep,))
@@ -65,10 +72,13 @@ class UsageFile:
         if not self._file.exists():
             return {}
         with self._opened(writing=False) as database:
-            if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'usage'").fetchone():
+            known = _columns(database)
+            if not known:
                 return {}
-            rows = database.execute("SELECT * FROM usage WHERE hour >= ?", (moment - moment % HOUR,)).fetchall()
-        return {Used(*row[:5]): Usage(*row[5:]) for row in rows}
+            columns = COLUMNS.format(model=MODEL if "model" in known else NO_MODEL)
+            wanted = f"SELECT {columns} FROM usage WHERE hour >= ?"  # noqa: S608 - of our own words
+            rows = database.execute(wanted, (moment - moment % HOUR,)).fetchall()
+        return {Used(*row[:NAMES]): Usage(*row[NAMES:]) for row in rows}
 
     @contextlib.contextmanager
     def _opened(self, *, writing: bool) -> Iterator[sqlite3.Connection]:
@@ -79,6 +89,24 @@ class UsageFile:
                 yield database
         except (OSError, sqlite3.Error) as error:
             raise StoreUnavailable(f"usage: {self._file} cannot be used ({type(error).__name__})") from None
+
+
+def _columns(database: sqlite3.Connection) -> frozenset[str]:
+    """None where there is no table."""
+    return frozenset(name for (name,) in database.execute("SELECT name FROM pragma_table_info('usage')"))
+
+
+def _make_table(database: sqlite3.Connection) -> None:
+    """One that another version of ours left is taken over, in the same transaction as what is added."""
+    known = _columns(database)
+    if not known or "model" in known:
+        database.execute(TABLE)
+        return
+    database.execute(f"ALTER TABLE usage RENAME TO {OLD}")
+    database.execute(TABLE)
+    columns = COLUMNS.format(model=NO_MODEL)
+    database.execute(f"INSERT INTO usage SELECT {columns} FROM {OLD}")  # noqa: S608 - of our own words
+    database.execute(f"DROP TABLE {OLD}")
 
 
 def _text(value: str) -> str:

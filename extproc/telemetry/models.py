@@ -25,10 +25,15 @@ class ModelMetrics(Collector):
         self._shares = shares
         self._lost = lost
         self._known: dict[Named, Evidence] = {}
+        self._feedback: dict[str, int] = {}
         registry.register(self)
 
     def did(self, model: str, version: str, evidence: Evidence) -> None:
         self._known[model, version] = self._known.get((model, version), NOTHING) + evidence
+
+    def told(self, result: str, count: int) -> None:
+        """Of feedback; the results are named in code."""
+        self._feedback[result] = self._feedback.get(result, 0) + count
 
     def describe(self) -> Iterable[Metric]:
         """Asked when it is registered: which names are taken."""
@@ -60,6 +65,15 @@ class ModelMetrics(Collector):
         )
         given_up.add_metric((), lost)
         yield given_up
+        feedback = CounterMetricFamily(
+            "extproc_feedback",
+            "Feedback that was counted; that was of no request known, of somebody else's or said before (unknown); "
+            "that was too much (refused).",
+            labels=("result",),
+        )
+        for result, count in dict(self._feedback).items():
+            feedback.add_metric((result,), count)
+        yield feedback
 
 
 def _counter(

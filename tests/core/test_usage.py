@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from extproc.core.usage import LONGEST, MOST, OTHERS, Gathering, Usage, Used, summed, total
+from extproc.core.usage import LONGEST, MOST, OTHERS, Gathering, Group, Usage, Used, summed, total
 
 HOUR = 1_790_000_400 - 1_790_000_400 % 3_600
 
@@ -65,7 +65,18 @@ def test_names_are_bounded() -> None:
 def test_sums_are_told_by_consumer_and_by_route() -> None:
     sums = {used(): Usage(1, 2), used(route="users"): Usage(3, 4), used("bolt", status="5xx"): Usage(5, 6)}
     assert summed(sums, by_route=False) == {
-        ("acme", "free", ""): {"2xx": Usage(4, 6)}, ("bolt", "free", ""): {"5xx": Usage(5, 6)},
+        Group("acme", "free"): {"2xx": Usage(4, 6)}, Group("bolt", "free"): {"5xx": Usage(5, 6)},
     }  # fmt: skip
-    assert list(summed(sums, by_route=True, consumer="acme")) == [("acme", "free", "orders"), ("acme", "free", "users")]
+    by_route = [group.route for group in summed(sums, by_route=True, consumer="acme")]
+    assert by_route == ["orders", "users"]
     assert total(sums.values()) == Usage(9, 12)
+
+
+def test_by_model_versions_are_told_apart() -> None:
+    versions = {used()._replace(model="chat", version=name): Usage(n) for n, name in enumerate(("v1", "v2"), 1)}
+    assert summed({**versions, used(): Usage(4)}, by_route=False, by_model=True) == {
+        Group("acme", "free"): {"2xx": Usage(4)},
+        Group("acme", "free", "", "chat", "v1"): {"2xx": Usage(1)},
+        Group("acme", "free", "", "chat", "v2"): {"2xx": Usage(2)},
+    }
+    assert summed({**versions, used(): Usage(4)}, by_route=False) == {Group("acme", "free"): {"2xx": Usage(7)}}

@@ -26,7 +26,7 @@ async def chosen(sticky: str, request: Request, context: Context, versions: tupl
     decision = passed(await policy.on_request(request, context))
     (version,) = (value for name, value in decision.response.set if name == "x-model-version")
     assert decision.upstream == f"recommend-{version}"
-    assert decision.facts == {"version": version}
+    assert decision.facts == {"model": "recommend", "version": version}
     assert not decision.request
     return version
 
@@ -42,7 +42,7 @@ async def test_what_is_remembered_of_a_caller_is_what_would_be_drawn() -> None:
     for _ in range(2):
         for caller in CALLERS[:50]:
             decision = passed(await policy.on_request(asking(), caller))
-            assert decision.facts == {"version": await chosen("consumer", asking(), caller)}
+            assert decision.facts["version"] == await chosen("consumer", asking(), caller)
 
 
 @dataclass(slots=True)

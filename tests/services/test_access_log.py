@@ -13,6 +13,7 @@ from extproc.core.limits import Charge, Counter, CounterState, Hit, Kind, Limit,
 from extproc.core.names import DECIDED_HELD, DECISION_NAMESPACE, USAGE_LOG
 from extproc.core.usage import Usage, Used
 from extproc.services.access_log import SERVICE, AccessLog
+from extproc.services.ended_requests import Watched
 from extproc.stores.memory import MemoryCounters
 from extproc.testing import FakeClock
 from extproc.wire.accesslog_pb2 import HTTPAccessLogEntry, StreamAccessLogsMessage
@@ -112,14 +113,16 @@ async def tallied(*entries: HTTPAccessLogEntry, log: str = USAGE_LOG) -> list[tu
             message.http_logs.log_entry.append(entry)
             yield message
 
-    service = AccessLog(MemoryCounters(FakeClock()), lambda used, usage: sums.append((used, usage)))
+    watched = Watched({"chat": frozenset({"v1", "v2"})}, settles=frozenset({"x-tokens"}))
+    count = lambda used, usage: sums.append((used, usage))  # noqa: E731 - a list is the sum
+    service = AccessLog(MemoryCounters(FakeClock()), count, watched=watched)
     await service.stream(messages(), None)  # type: ignore[arg-type]
     return sums
 
 
 async def test_each_request_of_the_usage_stream_is_counted() -> None:
     settled = ended_request(200, consumer="acme", tier="free")
-    settled.response.response_headers.update({"x-tokens": "12", "x-other": "no number"})
+    settled.response.response_headers.update({"x-tokens": "12", "x-other": "13"})
     hour = 1_790_000_000 - 1_790_000_000 % 3_600
     assert await tallied(settled, ended_request(403, anonymous="anonymous"), ended_request(0)) == [
         (Used(hour, "acme", "free", "orders", "2xx"), Usage(1, 300, 4_000, 12)),
@@ -130,3 +133,33 @@ async def test_each_request_of_the_usage_stream_is_counted() -> None:
 
 async def test_what_holds_something_is_not_counted_again_by_the_other_stream() -> None:
     assert await tallied(ended_request(200, consumer="acme"), log="extproc") == []
+
+
+async def test_what_a_version_answered_is_counted_for_it() -> None:
+    chosen, fallen_back = [ended_request(200, consumer="acme", model="chat", version="v1") for _ in range(2)]
+    fallen_back.response.response_headers.update({"x-model-version": "v2", "x-model-fallback": "v1"})
+    unknown = ended_request(200, consumer="acme", model="chat", version="v9")
+    told = await tallied(chosen, fallen_back, unknown)
+    assert [(used.model, used.version) for used, _ in told] == [("chat", "v1"), ("chat", "v2"), ("", "")]
+
+
+@pytest.mark.parametrize(
+    ("number", "tokens"),
+    [(7.0, 7), (0.0, 0), (-3.0, 0), (float("nan"), 0), (float("inf"), 0), (1e300, 2**52), (7.9, 7)],
+)
+async def test_tokens_that_were_counted_as_the_answer_passed_stand_in_place_of_its_headers(
+    number: float, tokens: int
+) -> None:
+    counted = ended_request(200, consumer="acme")
+    counted.response.response_headers["x-tokens"] = "99"
+    counted.common_properties.metadata.filter_metadata["extproc.usage"].fields["tokens"].number_value = number
+    ((_, usage),) = await tallied(counted)
+    assert usage.tokens == tokens
+
+
+async def test_a_text_where_tokens_should_be_is_no_number_of_them() -> None:
+    counted = ended_request(200, consumer="acme")
+    counted.response.response_headers["x-tokens"] = "99"
+    counted.common_properties.metadata.filter_metadata["extproc.usage"].fields["tokens"].string_value = "7"
+    ((_, usage),) = await tallied(counted)
+    assert usage.tokens == 99

@@ -87,6 +87,50 @@ async def test_sums_that_are_too_old_are_gone_from_the_file(tmp_path: Path, cloc
         assert database.execute("SELECT count(*) FROM usage").fetchone() == (1,)
 
 
+async def test_versions_of_models_are_summed_apart(make: Make, clock: FakeClock) -> None:
+    store = make()
+    versions = [used(clock)._replace(model="chat", version=version) for version in ("v1", "v2")]
+    await store.add({versions[0]: Usage(1), versions[1]: Usage(2), used(clock): Usage(4)})
+    await store.add({versions[1]: Usage(2)})
+    assert await store.since(0) == {versions[0]: Usage(1), versions[1]: Usage(4), used(clock): Usage(4)}
+
+
+OLD_TABLE = """
+CREATE TABLE usage (
+    hour INTEGER, consumer TEXT, tier TEXT, route TEXT, status TEXT,
+    requests INTEGER NOT NULL, bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, tokens INTEGER NOT NULL,
+    PRIMARY KEY (hour, consumer, tier, route, status)
+) WITHOUT ROWID
+"""
+
+
+async def test_a_file_of_before_there_were_models_is_read_and_taken_over(tmp_path: Path, clock: FakeClock) -> None:
+    file = tmp_path / "quotas.sqlite"
+    with sqlite3.connect(file) as database:
+        database.execute(OLD_TABLE)
+        database.execute("INSERT INTO usage VALUES (?, 'acme', 'free', 'orders', '2xx', 3, 30, 300, 9)", (hour(clock),))
+    store = UsageFile(file, KEEP, clock)
+    assert await store.since(0) == {used(clock): Usage(3, 30, 300, 9)}
+    version = used(clock)._replace(model="chat", version="v1")
+    for _ in range(2):
+        await store.add({used(clock): Usage(1), version: Usage(5)})
+    assert await store.since(0) == {used(clock): Usage(5, 30, 300, 9), version: Usage(10)}
+    with sqlite3.connect(file) as database:
+        assert database.execute("SELECT name FROM sqlite_master WHERE name LIKE 'usage%'").fetchall() == [("usage",)]
+
+
+async def test_fields_of_before_there_were_models_are_read_and_added_to(tmp_path: Path, clock: FakeClock) -> None:
+    with RedisServer(tmp_path) as server:
+        client = redis.Redis.from_url(server.url)
+        client.hset(f"{PREFIX}{hour(clock)}", 'requests ["acme","free","orders","2xx"]', "3")
+        connection = RedisConnection(server.url, "usage", FakeEvents(), 2.0)
+        store = RedisUsage(connection, KEEP, clock)
+        await store.add({used(clock): Usage(1)})
+        assert await store.since(0) == {used(clock): Usage(4)}
+        await connection.close()
+        client.close()
+
+
 async def test_every_hash_in_redis_ends_by_itself(tmp_path: Path, clock: FakeClock) -> None:
     with RedisServer(tmp_path) as server:
         connection = RedisConnection(server.url, "usage", FakeEvents(), 2.0)
