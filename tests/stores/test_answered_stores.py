@@ -99,5 +99,5 @@ async def test_every_key_in_redis_ends_by_itself_and_is_as_long_as_any_other(tmp
         keys = client.keys()
         assert isinstance(keys, list)
         assert {len(key) for key in keys} == {len(PREFIX) + 32}
-        assert all(0 < int(client.ttl(key)) <= WITHIN for key in keys)  # type: ignore[arg-type]
+        assert all(0 < int(client.ttl(key)) <= WITHIN for key in keys)
         client.close()

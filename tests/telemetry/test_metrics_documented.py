@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from extproc.core.evidence import one_request
 from extproc.core.record import Result
 from extproc.telemetry import Metrics
 from extproc.telemetry.labels import REASONS, REASONS_OF_A_POLICY
@@ -35,6 +36,9 @@ def counted() -> Metrics:
     metrics.watch_store("memory", lambda: 1, 2)
     metrics.store_operated("memory", "allowed")
     metrics.happened("keys_read")
+    models = metrics.models(lambda: {("chat", "v1"): 1.0}, lambda: 0)
+    models.did("chat", "v1", one_request(0.1))
+    models.told("counted", 1)
     return metrics
 
 
