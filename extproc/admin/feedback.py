@@ -6,15 +6,19 @@ from http import HTTPStatus
 from typing import Annotated, Final, Protocol
 
 from pydantic import AfterValidator, Field
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from extproc.admin.keys import SECRET, Guard, answered, wish_of
-from extproc.admin.problems import problem
+from extproc.admin.problems import http_problem, problem
 from extproc.config.settings import Settings
 from extproc.core.feedback import ID, Feedback
+from extproc.core.names import CONSUMER_ID
 
+NO_CONSUMER: Final = "a consumer scores its own requests, and nobody is known to be asking"
 NO_FEEDBACK: Final = "no model takes feedback: write score: {feedback: true} in one"
 TOO_MUCH: Final = "more feedback than can be taken now"
 AGAIN: Final = {"retry-after": "60"}
@@ -43,6 +47,22 @@ def feedback_route(taker: FeedbackTaker | None, guard: Guard) -> Route:
         return await take(taker, request, None)
 
     return Route("/feedback", guard(answered(feedback)), methods=["POST"])
+
+
+def feedback_application(taker: FeedbackTaker) -> Starlette:
+    """For consumers, behind Envoy and on a socket that none but it can reach: it says who is asking, and asks of a
+    route alone on which nobody else is let in."""
+
+    async def feedback(request: Request) -> Response:
+        consumer = request.headers.get(CONSUMER_ID, "")
+        if not consumer:
+            return problem(HTTPStatus.FORBIDDEN, "no_consumer", NO_CONSUMER)
+        return await take(taker, request, consumer)
+
+    return Starlette(
+        routes=[Route("/{path:path}", answered(feedback), methods=["POST"])],
+        exception_handlers={HTTPException: http_problem},
+    )
 
 
 async def take(taker: FeedbackTaker | None, request: Request, consumer: str | None) -> Response:

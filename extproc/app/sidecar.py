@@ -13,6 +13,7 @@ import grpc
 from starlette.applications import Starlette
 
 from extproc.admin.application import application
+from extproc.admin.feedback import feedback_application
 from extproc.app.background import BackgroundLog
 from extproc.app.clock import SystemClock
 from extproc.app.counter_store import open_counters
@@ -27,7 +28,7 @@ from extproc.app.usage import USAGE_UNSAVED, UsageKept, open_usage
 from extproc.config.model import MEMORY
 from extproc.core.ended import Ended
 from extproc.core.gateway import Gateway
-from extproc.core.names import sidecar_sockets
+from extproc.core.names import FEEDBACK_UPSTREAM, feedback_socket, sidecar_sockets
 from extproc.core.ports import Ports, Recorder
 from extproc.core.record import DecisionRecord
 from extproc.plan.describe import describe
@@ -37,7 +38,7 @@ from extproc.services.ext_authz import ExtAuthz
 from extproc.services.ext_proc import ExtProc
 from extproc.services.quota_stream import Quotas, QuotaStream
 from extproc.services.ratelimit import RateLimit
-from extproc.services.server import Server, SocketInUse, is_live
+from extproc.services.server import Server, SocketInUse, is_live, listen_on_socket
 from extproc.stores.file_keys import KEYS_UNREADABLE
 from extproc.stores.key_keeper import KeyKeeper
 from extproc.stores.quota_file import UNCLEAN, UNSAVED
@@ -168,6 +169,7 @@ class Sidecar:
             await stack.enter_async_context(self._counted.in_use())
             await stack.enter_async_context(all_tended(self._tended()))
             _make_folder(Path(self._plan.sidecar.folder))
+            await self._serve_feedback(stack)
             await self._server.start()
             stack.push_async_callback(self._server.stop, GRACE)
             settle_memory()
@@ -177,6 +179,14 @@ class Sidecar:
             await stopping.wait()
             self._ready = False
             self._recorder.event("stopping")
+
+    async def _serve_feedback(self, stack: contextlib.AsyncExitStack) -> None:
+        """Where a route leads to it. Raises OSError or SocketInUse."""
+        if self._feedback is not None and FEEDBACK_UPSTREAM in self._plan.upstreams:
+            path = feedback_socket(self._plan.sidecar.folder)
+            listening = listen_on_socket(path)
+            stack.callback(Path(path).unlink, missing_ok=True)
+            await stack.enter_async_context(http_served(listening, feedback_application(self._feedback)))
 
 
 def _make_folder(folder: Path) -> None:

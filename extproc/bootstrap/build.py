@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from envoy_data_plane.envoy.config.bootstrap import v3 as bootstrap
+from envoy_data_plane.envoy.config.cluster import v3 as cluster
 from envoy_data_plane.envoy.config.core import v3 as core
 from envoy_data_plane.envoy.config.overload import v3 as overload
 from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections import v3 as connections
@@ -17,7 +18,8 @@ from extproc.bootstrap.explicit import write_defaults
 from extproc.bootstrap.listeners import build_listener
 from extproc.bootstrap.names import packed, plain, seconds
 from extproc.bootstrap.secrets import file_name, secrets_of
-from extproc.bootstrap.sidecar import sidecar_cluster
+from extproc.bootstrap.sidecar import feedback_cluster, sidecar_cluster
+from extproc.core.names import FEEDBACK_UPSTREAM
 from extproc.plan.model import Plan, ValueRule
 
 MAX_HEAP: Final = 1024 * 1024 * 1024
@@ -56,11 +58,18 @@ def build_bootstrap(plan: Plan, folder: PurePath | None = None) -> dict[str, Any
         layered_runtime=_runtime(plan),
         static_resources=bootstrap.BootstrapStaticResources(
             listeners=[build_listener(plan, item, secrets) for item in plan.listeners],
-            clusters=[sidecar_cluster(plan.sidecar), *(upstream(item, secrets) for item in plan.upstreams.values())],
+            clusters=[sidecar_cluster(plan.sidecar), *_upstreams(plan, secrets)],
         ),
     )
     written: dict[str, Any] = write_defaults(plain(message))
     return written
+
+
+def _upstreams(plan: Plan, secrets: PurePath) -> list[cluster.Cluster]:
+    return [
+        feedback_cluster(plan.sidecar) if name == FEEDBACK_UPSTREAM else upstream(item, secrets)
+        for name, item in plan.upstreams.items()
+    ]
 
 
 def _runtime(plan: Plan) -> bootstrap.LayeredRuntime | None:

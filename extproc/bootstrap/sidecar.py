@@ -10,8 +10,15 @@ from envoy_data_plane.envoy.config.endpoint import v3 as endpoint
 from envoy_data_plane.envoy.extensions.upstreams.http import v3 as upstream_http
 from envoy_data_plane.envoy.type import v3 as envoy_type
 
-from extproc.bootstrap.names import PREVIOUS_HOSTS, SIDECAR_CLUSTER, other_host, packed, seconds
-from extproc.core.names import CALL_ADDRESS, CALL_REQUEST_ID, sidecar_sockets
+from extproc.bootstrap.names import BUFFER_LIMIT, PREVIOUS_HOSTS, SIDECAR_CLUSTER, other_host, packed, seconds
+from extproc.core.names import (
+    CALL_ADDRESS,
+    CALL_REQUEST_ID,
+    FEEDBACK_UPSTREAM,
+    feedback_socket,
+    sidecar_sockets,
+    upstream_cluster,
+)
 from extproc.plan.model import SidecarPlan
 
 HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -42,6 +49,22 @@ def sidecar_cluster(plan: SidecarPlan) -> cluster.Cluster:
             ]
         ),
         typed_extension_protocol_options={HTTP_OPTIONS: packed(_http2())},
+    )
+
+
+def feedback_cluster(plan: SidecarPlan) -> cluster.Cluster:
+    """What the sidecar itself answers, on a socket of its own in the same folder."""
+    name = upstream_cluster(FEEDBACK_UPSTREAM)
+    address = core.Address(pipe=core.Pipe(path=feedback_socket(plan.folder)))
+    found = [endpoint.LbEndpoint(endpoint=endpoint.Endpoint(address=address))]
+    return cluster.Cluster(
+        name=name,
+        type=cluster.ClusterDiscoveryType.STATIC,
+        connect_timeout=seconds(0.25),
+        per_connection_buffer_limit_bytes=BUFFER_LIMIT,
+        load_assignment=endpoint.ClusterLoadAssignment(
+            cluster_name=name, endpoints=[endpoint.LocalityLbEndpoints(lb_endpoints=found)]
+        ),
     )
 
 

@@ -17,6 +17,7 @@ from extproc.config.raw import mapping as _mapping
 from extproc.config.sentences import nearest
 from extproc.core.problems import Finding, Path, spell_path
 
+GUESTS: Final = "anonymous"
 CLIENT_CERTIFICATE: Final = "client_certificate"
 API_KEY_HEADER: Final = "x-api-key"  # where `api_key: {}` looks
 SIGNATURE_HEADERS: Final = frozenset({"signature", "signature-input"})  # where `hmac` looks
@@ -47,6 +48,7 @@ def _route(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
     yield from _dangling(route, path, "model", _mapping(raw.get("models")))
     yield from _authenticate(raw, route, path)
     yield from _sticky(raw, route, path)
+    yield from _feedback(raw, route, path)
     yield from _unshown_credentials(raw, route, path)
 
 
@@ -109,6 +111,22 @@ def _sticky(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
         yield Finding(
             (*path, "model"), "sticky: consumer needs a consumer", "authenticate, or make the model sticky: none"
         )
+
+
+def _feedback(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
+    if not route.get("feedback"):
+        return
+    if _anonymous(raw, route) or _lets_in_guests(raw, route):
+        said = "a consumer scores its own requests, and nobody is known to be asking"
+        yield Finding((*path, "feedback"), said, "write authenticate, with methods that tell who it is")
+    scores = [_mapping(_mapping(model).get("score")) for model in _mapping(raw.get("models")).values()]
+    if not any(score.get("feedback") is True for score in scores):
+        yield Finding((*path, "feedback"), "no model takes feedback", "write score: {feedback: true} in one")
+
+
+def _lets_in_guests(raw: Raw, route: Raw) -> bool:
+    methods = _mapping(raw.get("authentication"))
+    return any(GUESTS in _mapping(method) and _names(raw, route, name) for name, method in methods.items())
 
 
 def _unshown_credentials(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:

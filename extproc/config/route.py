@@ -18,8 +18,8 @@ from extproc.config.versions import VersionUse
 from extproc.core.processing import MAX_SHOWN
 
 MAX_BODY: Final = 64 * 1024 * 1024  # Envoy buffers it: a larger upload wants a streaming route
-TARGETS: Final = ("upstream", "model", "redirect")
-ONE_TARGET: Final = "a route leads to one of upstream, model and redirect"
+TARGETS: Final = ("upstream", "model", "redirect", "feedback")
+ONE_TARGET: Final = "a route leads to one of upstream, model, redirect and feedback"
 NO_STREAM_TIMEOUT: Final = "a streaming route has no timeout: leave out one of stream and timeout"
 OWN_QUERY: Final = "a redirected prefix keeps the request's own query: leave the ? out of redirect.to"
 
@@ -145,7 +145,8 @@ class RouteSettings(Settings):
 
 
 class Route(RouteSettings):
-    """Which requests, who may make them, how often, and where they go: one of `upstream`, `model` and `redirect`."""
+    """Which requests, who may make them, how often, and where they go: one of `upstream`, `model`, `redirect` and
+    `feedback`."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -171,6 +172,9 @@ class Route(RouteSettings):
     """The model that serves it, by whichever version the caller gets."""
     redirect: Redirect | None = None
     """Send the client elsewhere."""
+    feedback: Literal[True] | None = None
+    """Take what consumers say of answers that they got: `POST` with `{"request_id": ID, "score": 0.8}`. A consumer may
+    score its own requests, each once, of the models that have `score: {feedback: true}`."""
     version: VersionUse | None = None
     """The version of the API that it serves, and how its bodies become those of another one."""
     stream: bool = False
@@ -178,7 +182,7 @@ class Route(RouteSettings):
 
     @model_validator(mode="after")
     def _leads_somewhere(self) -> Self:
-        if sum(target is not None for target in (self.upstream, self.model, self.redirect)) != 1:
+        if sum(target is not None for target in (self.upstream, self.model, self.redirect, self.feedback)) != 1:
             raise ValueError(ONE_TARGET)
         if self.stream and self.timeout is not None:
             raise ValueError(NO_STREAM_TIMEOUT)

@@ -32,6 +32,8 @@ MODEL_VERSION: Final = "x-model-version"
 MODEL_FALLBACK: Final = "x-model-fallback"  # of an answer: the version that was chosen first, and failed
 REQUEST_ID: Final = "x-request-id"
 
+FEEDBACK_UPSTREAM: Final = "(feedback)"  # the sidecar's own, which no name of an upstream can be
+
 # Keys of ext_authz `context_extensions` and of the rate limit descriptors' entries.
 ROUTE: Final = "extproc.route"
 REVISION: Final = "extproc.revision"
@@ -94,6 +96,11 @@ REPLY_DETAILS: Final = "extproc_"
 
 def upstream_cluster(upstream: str) -> str:
     return f"upstream.{upstream}"
+
+
+def feedback_socket(folder: str) -> str:
+    """Where the sidecar takes feedback that comes through Envoy: whoever may enter the folder may say whose it is."""
+    return f"{folder}/feedback.sock"
 
 
 def is_owned(header: str) -> bool:

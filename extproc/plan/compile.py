@@ -20,6 +20,7 @@ from extproc.config.route import Route
 from extproc.config.settings import HostPort
 from extproc.core.handover import UpstreamCredential
 from extproc.core.limits import Limit
+from extproc.core.names import FEEDBACK_UPSTREAM
 from extproc.core.policy import Phase, PolicyKind, phases_of
 from extproc.core.problems import InvalidConfig, Path
 from extproc.core.processing import DEFAULT_RESPONSE_LIMIT
@@ -93,7 +94,9 @@ def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
         ),
         envoy=EnvoyPlan(config.envoy.concurrency, _endpoint(config.envoy.admin)),
         sidecar=_sidecar(config, loaded.file),
-        upstreams=MappingProxyType({name: _upstream(name, item) for name, item in config.upstreams.items()}),
+        upstreams=MappingProxyType(
+            {name: _upstream(name, item) for name, item in config.upstreams.items()} | _own_upstreams(config)
+        ),
         authentication=MappingProxyType(_authentication(loaded)),
         models=MappingProxyType({name: _model(name, item) for name, item in config.models.items()}),
         routes=routes,
@@ -286,6 +289,8 @@ def _target(route: Route) -> ToUpstream | ToModel | ToRedirect:
         return ToModel(route.model)
     if route.redirect is not None:
         return ToRedirect(route.redirect.to, route.redirect.status)
+    if route.feedback:
+        return ToUpstream(FEEDBACK_UPSTREAM)
     raise ValueError(f"route {route.name} leads nowhere")
 
 
@@ -331,6 +336,13 @@ def _upstream(name: str, item: Upstream) -> UpstreamPlan:
 def _credential(item: Upstream) -> UpstreamCredential | None:
     shown = item.credential
     return UpstreamCredential(shown.header, shown.value.get_secret_value()) if shown else None
+
+
+def _own_upstreams(config: Config) -> dict[str, UpstreamPlan]:
+    """What the sidecar serves itself. Where that is, the bootstrap says: its folder may be another one than written."""
+    if not any(route.feedback for route in config.routes):
+        return {}
+    return {FEEDBACK_UPSTREAM: UpstreamPlan(FEEDBACK_UPSTREAM, (), Discovery.STATIC, "round_robin", 0.25)}
 
 
 def _discovery(endpoints: list[HostPort]) -> Discovery:

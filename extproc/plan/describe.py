@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from extproc.core.limits import Limit
+from extproc.core.names import FEEDBACK_UPSTREAM
 from extproc.core.policy import Phase
 from extproc.core.problems import spell_path
 from extproc.core.processing import BodyMode
@@ -208,6 +209,8 @@ def _target(plan: Plan, route: RoutePlan) -> TargetDescription:
     if isinstance(route.target, ToRedirect):
         to, status = route.target.to, route.target.status
         return TargetDescription(f"redirect {status} to {to}", "redirect", to=to, status=status)
+    if route.target.upstream == FEEDBACK_UPSTREAM:
+        return TargetDescription("feedback", "feedback")
     return TargetDescription(route.target.upstream, "upstream", upstream=route.target.upstream)
 
 

@@ -47,7 +47,7 @@ class VersionDescription:
 
 @dataclass(frozen=True, slots=True)
 class TargetDescription:
-    """Where a route leads. `kind` is upstream, model or redirect; what belongs to another kind is empty."""
+    """Where a route leads. `kind` is upstream, model, redirect or feedback; what belongs to another kind is empty."""
 
     text: str
     kind: str

@@ -123,5 +123,17 @@ def free_socket(path: str) -> None:
     _remove(path)
 
 
+def listen_on_socket(path: str) -> socket.socket:
+    """For a server that is no gRPC: with the same permissions. Raises SocketInUse, or OSError."""
+    free_socket(path)
+    listening = socket.socket(socket.AF_UNIX)
+    previous = os.umask(SOCKET_UMASK)
+    try:
+        listening.bind(path)
+    finally:
+        os.umask(previous)
+    return listening
+
+
 def _remove(path: str) -> None:
     Path(path).unlink(missing_ok=True)

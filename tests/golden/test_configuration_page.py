@@ -95,7 +95,7 @@ def _files_that_the_page_names(tmp_path: Path) -> Path:
 
 def test_the_examples_of_all_sections_are_one_gateway(named: Path) -> None:
     text = "\n".join(example_of(section) for section in SECTIONS)
-    assert len(load(named / "gateway.yaml", {}, KINDS, text).config.routes) == 5
+    assert len(load(named / "gateway.yaml", {}, KINDS, text).config.routes) == 6
     assert refusals(text) == []
 
 
