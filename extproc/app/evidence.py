@@ -12,7 +12,7 @@ from extproc.core.ended import Ended
 from extproc.core.errors import StoreUnavailable
 from extproc.core.evidence import Evidence, Series, Sums, Told
 from extproc.core.evidence_gathering import EvidenceGathering
-from extproc.core.ports import AnswerStore, Clock, Events, EvidenceStore
+from extproc.core.ports import AnswerStore, Clock, Events, EvidenceStore, ShareTable
 from extproc.core.specs import HUNDREDTHS
 from extproc.plan.model import Plan, SidecarPlan
 from extproc.services.ended_requests import Watched
@@ -49,13 +49,14 @@ def open_answers(store: MemoryEvidence | RedisEvidence, clock: Clock) -> AnswerS
     return RedisAnswers(store.connection) if isinstance(store, RedisEvidence) else MemoryAnswers(clock)
 
 
-def assigned_shares(plan: Plan) -> dict[tuple[str, str], float]:
-    """By model and version, from 0 to 1."""
-    return {
-        (name, version.name): version.weight / (100 * HUNDREDTHS)
-        for name, model in plan.models.items()
-        for version in model.versions
-    }
+def assigned_shares(plan: Plan, table: ShareTable) -> dict[tuple[str, str], float]:
+    """By model and version, from 0 to 1: what the file says, or where somebody moves it, what is now."""
+    shares: dict[tuple[str, str], float] = {}
+    for name, model in plan.models.items():
+        moved = table.of(name)
+        versions = moved.applied_to(model.versions) if moved else model.versions
+        shares |= {(name, version.name): version.weight / (100 * HUNDREDTHS) for version in versions}
+    return shares
 
 
 class EvidenceKept:

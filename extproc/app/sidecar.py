@@ -89,7 +89,7 @@ class Sidecar:
     def _hear_of_models(self) -> None:
         plan, clock, harmless = self._plan, self._clock, self._harmless
         store = open_evidence(plan.sidecar, clock, self._events)
-        measured = self._metrics.models(partial(assigned_shares, plan), lambda: evidence.lost)
+        measured = self._metrics.models(partial(assigned_shares, plan, self._built.ports.shares), lambda: evidence.lost)
         evidence = EvidenceKept(store, plan.models, clock, self._events, harmless(measured.did))
         scored = frozenset(name for name, score in plan.scores.items() if score.feedback)
         self._evidence = evidence
