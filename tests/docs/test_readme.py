@@ -34,6 +34,13 @@ SHOWN: Final = {
         "tests/stores/test_window_contract.py",
     ),
     "Model versions": ("tests/core/test_choice.py", "tests/policies/test_choose.py"),
+    "Evidence": (
+        "tests/e2e/test_evidence.py",
+        "tests/e2e/test_shared_evidence.py",
+        "tests/e2e/test_feedback.py",
+        "tests/core/test_ended.py",
+        "tests/stores/test_evidence_stores.py",
+    ),
     "API versions": ("tests/e2e/test_versions.py", "tests/core/test_lens.py", "tests/app/test_proving.py"),
     "Requests and answers edited": (
         "tests/e2e/test_edited_answers.py",
