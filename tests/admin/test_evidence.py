@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 
 from extproc.admin.application import application
+from extproc.admin.feedback import feedback_application
 from extproc.admin.keys import MAX_BODY
 from extproc.app.observing import Unheard
 from extproc.core.errors import StoreUnavailable
@@ -47,6 +48,22 @@ class Taker:
     def offer(self, feedback: Feedback) -> bool:
         self.taken.append(feedback)
         return len(self.taken) <= self.room
+
+
+async def through_envoy(taker: Taker, *fields: tuple[str, str], method: str = "POST") -> Answer:
+    """On the socket that Envoy alone can enter."""
+    scope = {
+        "type": "http", "http_version": "1.1", "method": method, "scheme": "http", "path": "/any/path",
+        "raw_path": b"/any/path", "query_string": b"", "root_path": "", "server": None,
+        "headers": [(name.encode(), value.encode()) for name, value in fields],
+    }  # fmt: skip
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": json.dumps(GOOD).encode(), "more_body": False}
+
+    answer = Answer()
+    await feedback_application(taker)(scope, receive, answer.send)
+    return answer
 
 
 async def ask(
@@ -155,3 +172,20 @@ async def test_more_than_can_be_taken_is_refused_and_told_to_come_again() -> Non
 
 async def test_where_no_model_takes_feedback_that_is_said() -> None:
     assert reason(await ask("/feedback", GOOD)) == (409, "no_feedback")
+
+
+async def test_through_envoy_it_is_of_the_consumer_that_envoy_names() -> None:
+    taker = Taker()
+    assert (await through_envoy(taker, ("x-consumer-id", "acme"))).status == 202
+    assert taker.taken == [Feedback(GOOD["request_id"], 0.5, "acme")]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fields", [(), (("x-consumer-id", ""),), (("authorization", f"Bearer {TOKEN}"),)])
+async def test_through_envoy_nobody_says_anything_without_a_name(fields: tuple[tuple[str, str], ...]) -> None:
+    taker = Taker()
+    assert reason(await through_envoy(taker, *fields)) == (403, "no_consumer")
+    assert taker.taken == []
+
+
+async def test_through_envoy_there_is_nothing_to_read() -> None:
+    assert (await through_envoy(Taker(), ("x-consumer-id", "acme"), method="GET")).status == 405

@@ -119,6 +119,21 @@ async def test_a_file_of_before_there_were_models_is_read_and_taken_over(tmp_pat
         assert database.execute("SELECT name FROM sqlite_master WHERE name LIKE 'usage%'").fetchall() == [("usage",)]
 
 
+async def test_a_file_that_cannot_be_taken_over_stays_as_it_was(tmp_path: Path, clock: FakeClock) -> None:
+    file = tmp_path / "quotas.sqlite"
+    with sqlite3.connect(file) as database:
+        database.execute(OLD_TABLE.replace("tokens INTEGER NOT NULL", "tokens INTEGER"))
+        database.execute(
+            "INSERT INTO usage VALUES (?, 'acme', 'free', 'orders', '2xx', 3, 30, 300, NULL)", (hour(clock),)
+        )
+    store = UsageFile(file, KEEP, clock)
+    with pytest.raises(StoreUnavailable):
+        await store.add({used(clock): Usage(1)})
+    assert [usage.requests for usage in (await store.since(0)).values()] == [3]
+    with sqlite3.connect(file) as database:
+        assert database.execute("SELECT name FROM sqlite_master WHERE name LIKE 'usage%'").fetchall() == [("usage",)]
+
+
 async def test_fields_of_before_there_were_models_are_read_and_added_to(tmp_path: Path, clock: FakeClock) -> None:
     with RedisServer(tmp_path) as server:
         client = redis.Redis.from_url(server.url)
