@@ -57,7 +57,7 @@ class Gathered(Generic[T]):
 
 
 class Summed:
-    """Measures how often each of a few things happened when somebody looks; until then, each is one more of its kind."""
+    """Measures how often each of a few things happened, when somebody looks; until then it only counts."""
 
     def __init__(self, measure: Callable[[str, int], object]) -> None:
         self._measure = measure

@@ -46,7 +46,8 @@ from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HttpStatus, Status
 
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
 NAME: Final = "ext_authz"
-REMEMBERED: Final = 1024  # certificates: a connection's own comes with each of its requests
+REMEMBERED: Final = 1024  # certificates: a connection's own comes with each of its requests; and what clients are told
+SHORT: Final = 128  # characters: a longer value is no number, and a cookie for one client alone
 OK: Final[int] = grpc.StatusCode.OK.value[0]
 DENIED: Final = Status(code=grpc.StatusCode.PERMISSION_DENIED.value[0])
 
@@ -101,10 +102,11 @@ class ExtAuthz:
 
 def decode(call: CheckRequest, address: str = "") -> Request:
     """`address` is the client's as the generated filter knows it, empty where another Envoy calls."""
-    attributes = call.attributes
-    http = attributes.request.http
+    attributes = call.attributes  # each part is read once: every look at a message makes an object
+    http, source = attributes.request.http, attributes.source
+    certificate, fields = source.certificate, http.header_map
     # With encode_raw_headers `headers` is empty; an Envoy that somebody else configured may send it instead.
-    headers = decode_headers(http.header_map) if http.header_map.headers else _plain_headers(dict(http.headers))
+    headers = decode_headers(fields) if fields.headers else _plain_headers(dict(http.headers))
     path, _, query = http.path.partition("?")
     return Request(
         method=http.method,
@@ -113,10 +115,10 @@ def decode(call: CheckRequest, address: str = "") -> Request:
         host=http.host.lower(),  # names have no case (RFC 9110 §4.2.3), and routes were matched without it
         scheme=http.scheme,
         headers=headers,
-        address=address or attributes.source.address.socket_address.address,
+        address=address or source.address.socket_address.address,
         id=headers.get(REQUEST_ID) or "",
         stream=http.id,
-        certificate=_pem(attributes.source.certificate) if attributes.source.certificate else "",
+        certificate=_pem(certificate) if certificate else "",
     )
 
 
@@ -149,26 +151,33 @@ def _encode(
 def allow(decision: Continue, outcome: Outcome, handover: Handover, request: Request, stamp: Stamp) -> bytes:
     """The only place where a request is let through.
 
-    In two parts, one behind the other, which whoever parses them merges (protobuf.dev/programming-guides/encoding: Last
-    One Wins): what is the same for each request of a caller, and what is this one's alone.
+    In parts, one behind the other, which whoever parses them merges (protobuf.dev/programming-guides/encoding: Last
+    One Wins): what is the same for each request of a caller, what the client is told, and what is this request's alone.
     """
     handed = handover.hand(decision, outcome.consumer, request.headers)
     version = outcome.facts.get("version", "")
-    granted = _allowed(stamp, _who(outcome.consumer), version, handed.granted, handed.remove)
-    return granted + _of_request(decision, outcome, handed.set).SerializeToString()
+    parts = [_allowed(stamp, _who(outcome.consumer), version, handed.granted, handed.remove)]
+    parts += [_told(*field) if len(field[1]) <= SHORT else _told.__wrapped__(*field) for field in decision.response.set]
+    if handed.set or decision.remove_query or outcome.held:
+        parts.append(_of_request(decision, outcome, handed.set).SerializeToString())
+    return b"".join(parts)
 
 
 def _of_request(decision: Continue, outcome: Outcome, fields: Fields) -> CheckResponse:
-    """No answer by itself."""
+    """What is seldom there and never twice the same; it may be secret. No answer by itself."""
     more = CheckResponse()
-    if decision.remove_query:
-        more.ok_response.query_parameters_to_remove.extend(decision.remove_query)
-    if fields:
-        add_fields(more.ok_response.headers, fields)
-    if decision.response.set:
-        add_fields(more.ok_response.response_headers_to_add, decision.response.set)
+    more.ok_response.query_parameters_to_remove.extend(decision.remove_query)
+    add_fields(more.ok_response.headers, fields)
     _add_held(more, outcome)
     return more
+
+
+@functools.lru_cache(REMEMBERED)
+def _told(name: str, value: str) -> bytes:
+    """A field of the answer that the client gets. A limit's, a version's are told to thousands alike."""
+    answer = CheckResponse()
+    add_fields(answer.ok_response.response_headers_to_add, ((name, value),))
+    return answer.SerializeToString()
 
 
 def deny(reply: LocalReply, outcome: Outcome, stamp: Stamp) -> CheckResponse:
