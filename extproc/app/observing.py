@@ -56,6 +56,22 @@ class Gathered(Generic[T]):
             self._measure(observed)
 
 
+class Summed:
+    """Measures how often each of a few things happened, when somebody looks; until then it only counts."""
+
+    def __init__(self, measure: Callable[[str, int], object]) -> None:
+        self._measure = measure
+        self._times: dict[str, int] = {}
+
+    def __call__(self, observed: str) -> None:
+        self._times[observed] = self._times.get(observed, 0) + 1
+
+    def settle(self) -> None:
+        times, self._times = self._times, {}
+        for observed, number in times.items():
+            self._measure(observed, number)
+
+
 class RecordedAndCounted:
     """One record for the log, whose failure is the caller's, and for whoever counts."""
 

@@ -18,7 +18,7 @@ from extproc.app.background import BackgroundLog
 from extproc.app.clock import SystemClock
 from extproc.app.lag import lag_measured
 from extproc.app.limit_files import LimitFiles
-from extproc.app.observing import Gathered, Harmless, ObservedWindows, RecordedAndCounted, ToldAndCounted
+from extproc.app.observing import Gathered, Harmless, ObservedWindows, RecordedAndCounted, Summed, ToldAndCounted
 from extproc.app.ports import listen
 from extproc.app.server_certificates import ServerCertificates, TlsFiles
 from extproc.app.serving import Tending, all_tended, http_served, settle_memory, signalled
@@ -90,7 +90,7 @@ class RateLimitServer:
         self._decisions = Gathered[DecisionRecord](harmless(metrics.record))
         self._redis = RedisWindows(RedisConnection(options.redis, STORE, self._events)) if options.redis else None
         name = REDIS if self._redis else MEMORY
-        self._operations = Gathered[str](harmless(partial(metrics.store_operated, name)))
+        self._operations = Summed(harmless(partial(metrics.store_operated, name)))
         self._service = RateLimitFiles(
             self._limiter(), clock, RecordedAndCounted(self._recorder, self._decisions), options.shown
         )

@@ -20,7 +20,7 @@ from extproc.app.counter_store import open_counters
 from extproc.app.evidence import EVIDENCE_UNSAVED, EvidenceKept, assigned_shares, open_answers, open_evidence, watched
 from extproc.app.feedback import FeedbackKept
 from extproc.app.lag import lag_measured
-from extproc.app.observing import Gathered, Harmless, ObservedCounters, RecordedAndCounted, ToldAndCounted
+from extproc.app.observing import Gathered, Harmless, ObservedCounters, RecordedAndCounted, Summed, ToldAndCounted
 from extproc.app.ports import listen
 from extproc.app.project import Project, build_gateway
 from extproc.app.serving import Tending, all_tended, http_served, settle_memory, signalled
@@ -71,7 +71,7 @@ class Sidecar:
         )
         self._counted = counted = open_counters(project, clock, self._events)
         metrics.watch_store(MEMORY, counted.here.__len__, counted.here.capacity)
-        self._operations = Gathered[str](harmless(partial(metrics.store_operated, counted.name)))
+        self._operations = Summed(harmless(partial(metrics.store_operated, counted.name)))
         self._decisions = Gathered[DecisionRecord](harmless(metrics.record))
         counters = ObservedCounters(counted.store, self._operations)
         self._built = built = build_gateway(project, counters, self._events)

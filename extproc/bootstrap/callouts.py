@@ -23,6 +23,7 @@ from extproc.core.decision import MAX_REPLY_BODY
 from extproc.core.names import (
     ADDRESS_ATTRIBUTE,
     ANSWER_ATTRIBUTE,
+    CALL_ADDRESS,
     CALL_REVISION,
     DECIDED_HELD,
     DECIDED_MODEL,
@@ -39,6 +40,7 @@ from extproc.core.names import (
     ROUTE,
     ROUTE_ATTRIBUTE,
     SCHEME_ATTRIBUTE,
+    TOLD_ADDRESS,
     USAGE_LOG,
 )
 from extproc.core.processing import BodyMode, Processing, Side
@@ -87,6 +89,8 @@ def ext_authz_route(plan: Plan, route: RoutePlan | None) -> Message:
     if route is None or not route.placement.fused:
         return authz.ExtAuthzPerRoute(disabled=True)
     stamped = {ROUTE: route.name, REVISION: plan.revision}
+    if any(listener.hops for listener in plan.listeners):
+        stamped[TOLD_ADDRESS] = CALL_ADDRESS
     return authz.ExtAuthzPerRoute(
         check_settings=authz.CheckSettings(context_extensions=stamped, disable_request_body_buffering=True)
     )

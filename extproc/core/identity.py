@@ -21,6 +21,7 @@ from extproc.core.names import (
 )
 
 CALLERS: Final = 4096  # about whom is remembered what the upstream and Envoy are told; whoever asks once asks again
+SEEN_TOGETHER: Final = 256  # combinations of header names: programs that ask have a few each
 PLAIN: Final = "/:@=+"  # besides letters, digits and -._~: what the names of groups are made of
 
 
@@ -71,8 +72,13 @@ def forged_headers(seen: Headers, granted: tuple[tuple[str, str], ...]) -> tuple
 
     The generated Envoy strips them before anything runs; an Envoy that somebody else configured does not.
     """
-    forged = [name for name in seen.names if name.startswith(OWNED_PREFIXES)]
+    forged = _owned_among(tuple(seen.names))
     if not forged:
         return ()
     ours = {name for name, _ in granted}
     return tuple(name for name in forged if name not in ours)
+
+
+@functools.lru_cache(SEEN_TOGETHER)
+def _owned_among(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple([name for name in names if name.startswith(OWNED_PREFIXES)])

@@ -37,6 +37,7 @@ FEEDBACK_UPSTREAM: Final = "(feedback)"  # the sidecar's own, which no name of a
 # Keys of ext_authz `context_extensions` and of the rate limit descriptors' entries.
 ROUTE: Final = "extproc.route"
 REVISION: Final = "extproc.revision"
+TOLD_ADDRESS: Final = "extproc.address"  # there where only CALL_ADDRESS knows the client's: behind trusted proxies
 LIMIT: Final = "extproc.limit"
 ADDRESS: Final = "masked_remote_address"  # fixed by Envoy's masked_remote_address action
 DOMAIN: Final = "extproc"

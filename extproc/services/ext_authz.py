@@ -15,7 +15,7 @@ from google.protobuf.struct_pb2 import Struct
 from extproc.core.decision import Continue, LocalReply
 from extproc.core.errors import InvalidMutation
 from extproc.core.gateway import Gateway
-from extproc.core.handover import NOTHING_MORE, Handover
+from extproc.core.handover import NOTHING_MORE, Fields, Handover
 from extproc.core.headers import Headers
 from extproc.core.held import spell_held
 from extproc.core.identity import CALLERS, spell_groups
@@ -36,6 +36,7 @@ from extproc.core.names import (
     REQUEST_ID,
     REVISION,
     ROUTE,
+    TOLD_ADDRESS,
 )
 from extproc.core.outcome import Outcome
 from extproc.core.ports import Clock, Recorder
@@ -46,7 +47,8 @@ from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HttpStatus, Status
 
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
 NAME: Final = "ext_authz"
-REMEMBERED: Final = 1024  # certificates: a connection's own comes with each of its requests
+REMEMBERED: Final = 1024  # certificates: a connection's own comes with each of its requests; and what clients are told
+SHORT: Final = 128  # characters: a longer value is no number, and a cookie for one client alone
 OK: Final[int] = grpc.StatusCode.OK.value[0]
 DENIED: Final = Status(code=grpc.StatusCode.PERMISSION_DENIED.value[0])
 
@@ -73,13 +75,13 @@ class ExtAuthz:
         self._clock = clock
         self._recorder = recorder
 
-    async def check(
-        self, call: CheckRequest, context: grpc.aio.ServicerContext[CheckRequest, CheckResponse]
-    ) -> CheckResponse:
+    async def check(self, call: CheckRequest, context: grpc.aio.ServicerContext[CheckRequest, bytes]) -> bytes:
+        """The answer as it is sent: a CheckResponse, written already."""
         started = self._clock.monotonic()
-        request = decode(call, call_metadata(context, CALL_ADDRESS))
-        route = call.attributes.context_extensions.get(ROUTE, "")
-        revision = call.attributes.context_extensions.get(REVISION, "")
+        named = call.attributes.context_extensions
+        # Reading what stands beside the message takes longer than reading the message: only where it says something.
+        request = decode(call, call_metadata(context, CALL_ADDRESS) if TOLD_ADDRESS in named else "")
+        route, revision = named.get(ROUTE, ""), named.get(REVISION, "")
         detail = ""
         try:
             served = self._gateway().route(route, revision)
@@ -100,20 +102,19 @@ class ExtAuthz:
         self._recorder.record(record_of(NAME, route, request, outcome, took, detail))
 
     def handler(self) -> grpc.GenericRpcHandler:
-        method = grpc.unary_unary_rpc_method_handler(
-            self.check,
-            request_deserializer=reading(CheckRequest),
-            response_serializer=CheckResponse.SerializeToString,
+        method: grpc.RpcMethodHandler[CheckRequest, bytes] = grpc.unary_unary_rpc_method_handler(
+            self.check, request_deserializer=reading(CheckRequest), response_serializer=None
         )
         return grpc.method_handlers_generic_handler(SERVICE, {"Check": method})
 
 
 def decode(call: CheckRequest, address: str = "") -> Request:
     """`address` is the client's as the generated filter knows it, empty where another Envoy calls."""
-    attributes = call.attributes
-    http = attributes.request.http
+    attributes = call.attributes  # each part is read once: every look at a message makes an object
+    http, source = attributes.request.http, attributes.source
+    certificate, fields = source.certificate, http.header_map
     # With encode_raw_headers `headers` is empty; an Envoy that somebody else configured may send it instead.
-    headers = decode_headers(http.header_map) if http.header_map.headers else _plain_headers(dict(http.headers))
+    headers = decode_headers(fields) if fields.headers else _plain_headers(dict(http.headers))
     path, _, query = http.path.partition("?")
     return Request(
         method=http.method,
@@ -122,10 +123,10 @@ def decode(call: CheckRequest, address: str = "") -> Request:
         host=http.host.lower(),  # names have no case (RFC 9110 §4.2.3), and routes were matched without it
         scheme=http.scheme,
         headers=headers,
-        address=address or attributes.source.address.socket_address.address,
+        address=address or source.address.socket_address.address,
         id=headers.get(REQUEST_ID) or "",
         stream=http.id,
-        certificate=_pem(attributes.source.certificate) if attributes.source.certificate else "",
+        certificate=_pem(certificate) if certificate else "",
     )
 
 
@@ -142,32 +143,48 @@ def _plain_headers(headers: dict[str, str]) -> Headers:
 
 def _encode(
     outcome: Outcome, handover: Handover, detail: str, request: Request, stamp: Stamp
-) -> tuple[CheckResponse, Outcome, str]:
+) -> tuple[bytes, Outcome, str]:
     """The answer, and what it really says: an edit that cannot be sent turns an allow into a refusal."""
     try:
         if isinstance(outcome.decision, Continue):
             return allow(outcome.decision, outcome, handover, request, stamp), outcome, detail
-        return deny(outcome.decision, outcome, stamp), outcome, detail
+        return deny(outcome.decision, outcome, stamp).SerializeToString(), outcome, detail
     except Exception as error:  # noqa: BLE001 - text that is no Unicode, a value of the wrong type: all of it refuses
         failed = failure(error, outcome)
         # Without the consumer and the facts: they may be what could not be sent.
-        return deny(failed.reply, Outcome(failed.reply), stamp), failed.outcome, failed.detail
+        denied = deny(failed.reply, Outcome(failed.reply), stamp)
+        return denied.SerializeToString(), failed.outcome, failed.detail
 
 
-def allow(decision: Continue, outcome: Outcome, handover: Handover, request: Request, stamp: Stamp) -> CheckResponse:
-    """The only place where a request is let through."""
+def allow(decision: Continue, outcome: Outcome, handover: Handover, request: Request, stamp: Stamp) -> bytes:
+    """The only place where a request is let through.
+
+    In parts, one behind the other, which whoever parses them merges (protobuf.dev/programming-guides/encoding: Last
+    One Wins): what is the same for each request of a caller, what the client is told, and what is this request's alone.
+    """
     handed = handover.hand(decision, outcome.consumer, request.headers)
+    parts = [_allowed(stamp, _who(outcome.consumer), _chosen(outcome), handed.granted, handed.remove)]
+    parts += [_told(*field) if len(field[1]) <= SHORT else _told.__wrapped__(*field) for field in decision.response.set]
+    if handed.set or decision.remove_query or outcome.held:
+        parts.append(_of_request(decision, outcome, handed.set).SerializeToString())
+    return b"".join(parts)
+
+
+def _of_request(decision: Continue, outcome: Outcome, fields: Fields) -> CheckResponse:
+    """What is seldom there and never twice the same; it may be secret. No answer by itself."""
+    more = CheckResponse()
+    more.ok_response.query_parameters_to_remove.extend(decision.remove_query)
+    add_fields(more.ok_response.headers, fields)
+    _add_held(more, outcome)
+    return more
+
+
+@functools.lru_cache(REMEMBERED)
+def _told(name: str, value: str) -> bytes:
+    """A field of the answer that the client gets. A limit's, a version's are told to thousands alike."""
     answer = CheckResponse()
-    answer.CopyFrom(_allowed(stamp, _who(outcome.consumer), _chosen(outcome), handed.granted, handed.remove))
-    ok = answer.ok_response
-    if decision.remove_query:
-        ok.query_parameters_to_remove.extend(decision.remove_query)
-    if handed.set:
-        add_fields(ok.headers, handed.set)
-    if decision.response.set:
-        add_fields(ok.response_headers_to_add, decision.response.set)
-    _add_held(answer, outcome)
-    return answer
+    add_fields(answer.ok_response.response_headers_to_add, ((name, value),))
+    return answer.SerializeToString()
 
 
 def deny(reply: LocalReply, outcome: Outcome, stamp: Stamp) -> CheckResponse:
@@ -214,18 +231,16 @@ def _who(consumer: Consumer | None) -> Who:
     return Who(consumer.id, consumer.anonymous, consumer.tier, tuple(consumer.scopes), tuple(consumer.groups))
 
 
-# For copying: what is the same for each request of a caller is made once for the last few thousand of them.
+# What is the same for each request of a caller is written once for the last few thousand of them.
 @functools.lru_cache(CALLERS)
-def _allowed(
-    stamp: Stamp, who: Who, chosen: Chosen, granted: tuple[tuple[str, str], ...], removed: tuple[str, ...]
-) -> CheckResponse:
+def _allowed(stamp: Stamp, who: Who, chosen: Chosen, granted: Fields, removed: tuple[str, ...]) -> bytes:
     answer = CheckResponse()
     answer.status.code = OK
     answer.ok_response.SetInParent()  # also where nothing is to be edited
     answer.ok_response.headers_to_remove.extend(removed)
     add_fields(answer.ok_response.headers, granted)
     _add_metadata(answer.dynamic_metadata, ALLOWED, stamp, who, chosen)
-    return answer
+    return answer.SerializeToString()
 
 
 def _add_metadata(metadata: Struct, reason: str, stamp: Stamp, who: Who, chosen: Chosen) -> None:

@@ -14,6 +14,7 @@ from extproc.core.ports import Clock
 from extproc.core.record import DecisionRecord
 
 MICROSECOND: Final = 1_000
+HALF: Final = MICROSECOND // 2
 # In ASCII, so that no reader breaks a line where we did not. One encoder for all: making it is half a line's work.
 ENCODE: Final = json.JSONEncoder(ensure_ascii=True, default=str, separators=(",", ":")).encode
 TEXTS: Final = (
@@ -54,16 +55,18 @@ def _decision(record: DecisionRecord, at: float) -> str:
         "reason": record.reason,
     }
     for name, value in zip(TEXTS, texts_of(record), strict=True):
-        if value != "":
-            fields[name] = value if type(value) is str and len(value) <= LONGEST else _bounded(value)
+        if type(value) is not str or len(value) > LONGEST:
+            fields[name] = _bounded(value)
+        elif value:
+            fields[name] = value
     if record.status:
         fields["status"] = record.status
-    if duration := round(record.duration / MICROSECOND):
+    if duration := (record.duration + HALF) // MICROSECOND:
         fields["duration_us"] = duration
     if record.facts:
         fields["facts"] = {_bounded(name): _bounded(value) for name, value in record.facts.items()}
     if record.steps:
-        fields["steps"] = [{"policy": name, "us": round(taken / MICROSECOND)} for name, taken in record.steps]
+        fields["steps"] = [{"policy": name, "us": (taken + HALF) // MICROSECOND} for name, taken in record.steps]
     if record.judged:
         fields["judged"] = {"monotonic_ns": record.judged.monotonic, "time": record.judged.time}
     return _line(fields)

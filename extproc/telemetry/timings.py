@@ -18,15 +18,15 @@ from extproc.core.limits import NANOSECONDS
 class Timing:
     """One series. Filled by one thread alone."""
 
-    __slots__ = ("_bounds", "counts", "total")
+    __slots__ = ("bounds", "counts", "total")
 
     def __init__(self, bounds: Sequence[int]) -> None:
-        self._bounds = bounds
+        self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0
 
     def observe(self, nanoseconds: int) -> None:
-        self.counts[bisect_left(self._bounds, nanoseconds)] += 1
+        self.counts[bisect_left(self.bounds, nanoseconds)] += 1
         self.total += nanoseconds
 
 

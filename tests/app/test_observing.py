@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from extproc.app.observing import AT_ONCE, Gathered, Harmless, ObservedCounters, RecordedAndCounted, ToldAndCounted
+from extproc.app.observing import (
+    AT_ONCE,
+    Gathered,
+    Harmless,
+    ObservedCounters,
+    RecordedAndCounted,
+    Summed,
+    ToldAndCounted,
+)
 from extproc.core.errors import StoreUnavailable
 from extproc.core.limits import Charge, Counter, CounterState, Hit, Limit, Per, Settlement
 from extproc.core.record import DecisionRecord, Result
@@ -87,6 +95,17 @@ def test_what_is_gathered_is_measured_in_order_when_there_is_enough_or_somebody_
     gathered.settle()
     gathered.settle()
     assert seen == list(range(AT_ONCE + 3))
+
+
+def test_what_is_summed_is_measured_once_for_each_kind_when_somebody_looks() -> None:
+    seen: list[tuple[str, int]] = []
+    summed = Summed(lambda kind, times: seen.append((kind, times)))
+    for kind in ("allowed", "refused", "allowed"):
+        summed(kind)
+    assert seen == []
+    summed.settle()
+    summed.settle()
+    assert seen == [("allowed", 2), ("refused", 1)]
 
 
 def test_a_decision_is_logged_and_counted() -> None:

@@ -28,7 +28,7 @@ from tests.free_ports import free_ports
 
 READY: Final = "Decisions as they are made"
 MEMBERS: Final = "cluster.extproc.sidecar.membership_healthy"
-PATIENCE: Final = 20.0
+PATIENCE: Final = 60.0
 POLL: Final = 0.02
 HEAD: Final = (
     """

@@ -16,7 +16,7 @@ from extproc.core.chain import Link, PolicyChain
 from extproc.core.gateway import Gateway, ServedRoute
 from extproc.core.handover import NOTHING_MORE, Handover
 from extproc.core.limits import Limit
-from extproc.core.names import REVISION, ROUTE
+from extproc.core.names import CALL_ADDRESS, REVISION, ROUTE, TOLD_ADDRESS
 from extproc.core.policy import Authenticator, Policy
 from extproc.core.ports import CounterStore
 from extproc.core.processing import BodyMode, Processing, Side
@@ -144,10 +144,13 @@ def check_request(
     revision: str = PLAN,
     path: str = "/orders/7",
     plain: Mapping[str, str] | None = None,
+    told: bool = False,
 ) -> CheckRequest:
-    """As the generated Envoy asks; with `plain` as one that does not encode raw headers."""
+    """As the generated Envoy asks; with `plain` as one that does not encode raw headers, `told` as one that stands
+    behind proxies that it trusts."""
     seen = ((":path", path.encode()), (":method", b"GET"), ("x-request-id", b"id-1"), *fields)
     stamp = {REVISION: revision} | ({ROUTE: route} if route is not None else {})
+    stamp |= {TOLD_ADDRESS: CALL_ADDRESS} if told else {}
     http = AttributeContext.HttpRequest(
         id="stream-1", method="GET", path=path, host="shop.example", scheme="https", size=-1,
         headers=plain or {}, header_map=None if plain else raw(seen),

@@ -145,11 +145,14 @@ async def test_credentials_that_envoy_joined_with_a_comma_are_refused(serve: Ser
     assert answer.denied_response.status.code == 401
 
 
-async def test_the_address_is_the_one_that_the_generated_filter_trusts(serve: Serve) -> None:
+@pytest.mark.parametrize(("told", "address"), [(True, "2001:db8::7"), (False, "192.0.2.7")])
+async def test_behind_proxies_the_address_is_the_one_that_envoy_trusts(
+    serve: Serve, *, told: bool, address: str
+) -> None:
     policy = Answers()
     rig = await serve(gateway(chain(policy)))
-    await rig.check(check_request(), metadata=[(CALL_ADDRESS, "2001:db8::7")])
-    assert policy.requests[0].address == rig.records[0].address == "2001:db8::7"
+    await rig.check(check_request(told=told), metadata=[(CALL_ADDRESS, "2001:db8::7")])
+    assert policy.requests[0].address == rig.records[0].address == address
 
 
 async def test_policies_see_over_the_wire_what_decoding_gives(serve: Serve) -> None:
