@@ -66,10 +66,6 @@ DECIDED_HELD: Final = "held"  # what is to be settled at the request's end: core
 # Those that Envoy's access log shows; the route it knows by itself.
 LOGGED: Final = (DECIDED_REVISION, DECIDED_CONSUMER, DECIDED_TIER, DECIDED_REASON, DECIDED_VERSION)
 
-# Where ext_proc's answers file what they read out of an exchange, for the access log.
-USED_NAMESPACE: Final = "extproc.usage"
-USED_TOKENS: Final = "tokens"  # a number: what the request came to
-
 # Facts of a decision about a route that serves a version of the API.
 API_VERSION: Final = "api_version"
 API_STATUS: Final = "api_status"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,7 +9,7 @@ from typing import Final
 from google.protobuf.duration_pb2 import Duration
 
 from extproc.core.ended import Ended, read_score
-from extproc.core.held import LARGEST, settled_amount
+from extproc.core.held import settled_amount
 from extproc.core.names import (
     DECIDED_ANONYMOUS,
     DECIDED_CONSUMER,
@@ -20,8 +19,6 @@ from extproc.core.names import (
     FROM_UPSTREAM,
     MODEL_FALLBACK,
     MODEL_VERSION,
-    USED_NAMESPACE,
-    USED_TOKENS,
 )
 from extproc.wire.accesslog_pb2 import AccessLogCommon, HTTPAccessLogEntry, ResponseFlags
 
@@ -77,10 +74,7 @@ class Watched:
         )
 
     def tokens(self, entry: HTTPAccessLogEntry) -> int:
-        """As they were counted while the answer passed; else as the answer's headers say."""
-        used = entry.common_properties.metadata.filter_metadata[USED_NAMESPACE].fields[USED_TOKENS]
-        if used.HasField("number_value"):
-            return int(min(max(0.0, used.number_value), LARGEST)) if math.isfinite(used.number_value) else 0
+        """As the answer's headers say."""
         told = entry.response.response_headers
         return sum(settled_amount(told[name]) for name in self.settles if name in told)
 
