@@ -13,10 +13,11 @@ from extproc.app.evidence import SAVE_EVERY
 from extproc.core.evidence import GRAINS, LATENCY_BOUNDS, STEPS_OF_TWO
 from extproc.core.evidence_gathering import MOST
 from extproc.core.feedback import EARLY, MOST_ANSWERS_A_SECOND, MOST_OF_ONE, WITHIN
+from tests.cli.commands import extproc
 from tests.docs.blocks import ROOT, blocks
-from tests.e2e.credentials import FREE
+from tests.e2e.credentials import FREE, PREMIUM
 from tests.e2e.harness import SeparateGateway, eventually, fetch
-from tests.e2e.upstreams import started
+from tests.e2e.upstreams import Answer, started
 
 PAGE: Final = ROOT / "docs" / "evidence.md"
 TEXT: Final = " ".join(PAGE.read_text("utf-8").split())
@@ -30,6 +31,8 @@ def gateway() -> Iterator[SeparateGateway]:
     with started("chat_v1", "chat_v2") as upstreams, SeparateGateway(WRITTEN, upstreams) as running:
         running.environment["EXTPROC_ADMIN_TOKEN"] = TOKEN
         running.start_sidecar()
+        for upstream in upstreams:
+            upstream.answers["/chat/usage"] = Answer(fields=(("x-tokens-used", "7"),))
         running.start_envoy()
         running.wait_for_sidecar()
         yield running
@@ -57,6 +60,21 @@ def test_the_examples_are_what_the_gateway_says_and_takes(gateway: SeparateGatew
     assert list(told) == list(TOLD)
     assert list(told["versions"][version]) == list(TOLD["versions"]["v1"])
     assert told["versions"][version]["mean_score"] == SAID["score"]
+
+
+@pytest.mark.e2e
+def test_usage_is_told_by_version_as_the_page_says(gateway: SeparateGateway) -> None:
+    version = gateway.client.get("/chat/usage", PREMIUM).header("x-model-version")
+
+    def told() -> dict[str, Any] | None:
+        asked = ("usage", "--by-model", "--by-route", "--consumer", "premium-caller", "--output", "json")
+        ended = extproc(*asked, folder=gateway.folder, environment=gateway.environment)
+        assert ended.code == 0, ended.errors
+        return next(iter(json.loads(ended.output)["usage"]), None)
+
+    used = eventually(told, "usage is saved")
+    assert (used["route"], used["model"], used["version"], used["requests"]) == ("chat", "chat", version, 1)
+    assert used["tokens"] == 7
 
 
 def test_the_numbers_on_the_page_are_those_of_the_code() -> None:

@@ -162,3 +162,12 @@ def test_a_listener_says_whether_it_speaks_tls_and_asks_for_certificates(
     plan = plan_of("upstream: users, authenticate: none", head=head, file=tmp_path / "gateway.yaml")
     (listener,) = describe(plan).listeners
     assert (listener.tls, listener.client_certificates) == expected
+
+
+SCORED = HEAD.replace("{sticky: none,", "{sticky: none, score: {feedback: true},")
+
+
+def test_a_route_that_takes_feedback_leads_to_the_sidecar_and_asks_who_it_is() -> None:
+    found = described("match: {path: /feedback}, feedback: true, authenticate: partners", SCORED)
+    assert (found.target, found.calls) == (TargetDescription("feedback", "feedback"), 1)
+    assert [policy.policy for policy in found.policies] == ["authenticate"]
