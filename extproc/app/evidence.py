@@ -10,7 +10,7 @@ from typing import Final
 from extproc.config.model import MEMORY
 from extproc.core.ended import Ended
 from extproc.core.errors import StoreUnavailable
-from extproc.core.evidence import Evidence, Series, Sums, Told
+from extproc.core.evidence import Evidence, Seen, Series, Sums, Told
 from extproc.core.evidence_gathering import EvidenceGathering
 from extproc.core.ports import AnswerStore, Clock, Events, EvidenceStore, ShareTable
 from extproc.core.specs import HUNDREDTHS
@@ -68,10 +68,10 @@ class EvidenceKept:
         models: Collection[str],
         clock: Clock,
         events: Events,
-        measure: Callable[[str, str, Evidence], None],
+        measure: Callable[[str, str, Seen], None],
         gathering: EvidenceGathering | None = None,
     ) -> None:
-        """`measure` is told the model, the version and what it did, as it is heard; it must return at once."""
+        """`measure` is told the model, the version and what was seen of it, as it is heard; it must return at once."""
         self._store = store
         self._models = models
         self._clock = clock
@@ -83,12 +83,12 @@ class EvidenceKept:
         self._failing = False
 
     def ended(self, ended: Ended) -> None:
-        for version, evidence in ended.evidence():
-            self.gather(Told(ended.model, version, ended.second), evidence)
+        for version, seen in ended.seen():
+            self.gather(Told(ended.model, version, ended.second), seen)
 
-    def gather(self, told: Told, evidence: Evidence) -> None:
-        self._gathering.add(told, evidence)
-        self._measure(told.model, told.version, evidence)
+    def gather(self, told: Told, seen: Seen) -> None:
+        self._gathering.add(told, seen)
+        self._measure(told.model, told.version, seen)
 
     @property
     def lost(self) -> int:

@@ -9,7 +9,7 @@ from typing import Final
 from extproc.app.evidence import SAVE_EVERY, EvidenceKept
 from extproc.core.ended import Ended
 from extproc.core.errors import StoreUnavailable
-from extproc.core.evidence import Told, one_score
+from extproc.core.evidence import Seen, Told
 from extproc.core.feedback import MOST_ANSWERS_A_SECOND, Answered, Feedback, Pending
 from extproc.core.ports import AnswerStore, Clock
 
@@ -77,6 +77,6 @@ class FeedbackKept:
                 left.append(item)
                 continue
             told = Told(answered.model, answered.version, answered.second)
-            self._evidence.gather(told, one_score(item[1].score))
+            self._evidence.gather(told, Seen(0, score=item[1].score))
             self._measure(COUNTED, 1)
         return left

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from extproc.core.evidence import NOTHING, Evidence, one_request, one_score
+from extproc.core.evidence import Seen, bucket_of
 
 FAILED: Final = 500  # and above
 OVERLOADED: Final = 429  # of an upstream: the version cannot take what it is given
@@ -59,15 +59,14 @@ class Ended(NamedTuple):
     def _fell_back(self) -> bool:
         return bool(self.answered) and self.fallen_back == self.chosen != self.answered
 
-    def evidence(self) -> tuple[tuple[str, Evidence], ...]:
+    def seen(self) -> tuple[tuple[str, Seen], ...]:
         """By version: of who answered, and of who failed before. Nothing where it says nothing."""
         if not self.counts:
             return ()
-        own = one_request(self.latency, error=self.error, tokens=min(max(0, self.tokens), MOST_TOKENS))
-        if self.score is not None and not self.error:
-            own += one_score(self.score)
-        before = ((self.chosen, FAILURE),) if self._fell_back else ()
-        return ((self.version, own), *before)
+        error, latency = self.error, self.latency
+        bucket = None if latency is None else bucket_of(latency)
+        own = Seen(1, error, bucket, min(max(0, self.tokens), MOST_TOKENS), None if error else self.score)
+        return ((self.answered, own), (self.chosen, FAILURE)) if self._fell_back else ((self.chosen, own),)
 
     @property
     def error(self) -> bool:
@@ -84,7 +83,7 @@ class Ended(NamedTuple):
         return None if until is None else max(0.0, until - self.sent)
 
 
-FAILURE: Final = NOTHING + Evidence(requests=1, errors=1)
+FAILURE: Final = Seen(error=True)
 
 
 def read_score(text: str) -> float | None:

@@ -74,17 +74,48 @@ def middle_of(bucket: int) -> float:
     return math.sqrt(LATENCY_BOUNDS[bucket - 1] * LATENCY_BOUNDS[bucket])
 
 
-def one_request(latency: float | None, *, error: bool = False, tokens: int = 0) -> Evidence:
-    """`latency` in seconds, None where there is none to speak of."""
-    latencies = NOTHING.latencies
-    if latency is not None:
-        bucket = bucket_of(latency)
-        latencies = (*latencies[:bucket], 1, *latencies[bucket + 1 :])
-    return Evidence(1, int(error), latencies, tokens)
+class Seen(NamedTuple):
+    """One request, or one score, before it is added up: it is made for every request, and a sum once in a second."""
+
+    requests: int = 1
+    error: bool = False
+    bucket: int | None = None
+    tokens: int = 0
+    score: float | None = None
 
 
-def one_score(score: float) -> Evidence:
-    return Evidence(scores=1, score_sum=score, score_squares=score * score)
+class Growing:
+    """A sum to which one thing after the other is added."""
+
+    __slots__ = ("_counts", "_errors", "_requests", "_score_squares", "_score_sum", "_scores", "_tokens")
+
+    def __init__(self) -> None:
+        self._requests = self._errors = self._tokens = self._scores = 0
+        self._score_sum = self._score_squares = 0.0
+        self._counts = [0] * BUCKETS
+
+    def add(self, seen: Seen) -> None:
+        self._requests += seen.requests
+        self._errors += seen.error
+        self._tokens += seen.tokens
+        if seen.bucket is not None:
+            self._counts[seen.bucket] += 1
+        if seen.score is not None:
+            self._scores += 1
+            self._score_sum += seen.score
+            self._score_squares += seen.score * seen.score
+
+    @property
+    def requests(self) -> int:
+        return self._requests
+
+    @property
+    def evidence(self) -> Evidence:
+        """As it is now."""
+        return Evidence(
+            self._requests, self._errors, tuple(self._counts), self._tokens, self._scores, self._score_sum,
+            self._score_squares,
+        )  # fmt: skip
 
 
 class Told(NamedTuple):

@@ -20,7 +20,7 @@ from extproc.core.names import (
     MODEL_FALLBACK,
     MODEL_VERSION,
 )
-from extproc.wire.accesslog_pb2 import AccessLogCommon, HTTPAccessLogEntry, ResponseFlags
+from extproc.wire.accesslog_pb2 import AccessLogCommon, HTTPAccessLogEntry
 
 NANOSECONDS: Final = 1_000_000_000
 # Envoy's own words for an upstream that gave no answer, or broke it off (accesslog.proto: ResponseFlags).
@@ -52,14 +52,15 @@ class Watched:
         if chosen not in known:
             return None
         answered = answer.response_headers.get(MODEL_VERSION, "")
+        flags = {flag.name for flag, _ in common.response_flags.ListFields()}
         return Ended(
             model,
             chosen,
             common.start_time.seconds,
             answer.response_code.value,
             from_upstream=answer.response_code_details == FROM_UPSTREAM,
-            no_answer=_any(common.response_flags, NO_ANSWER),
-            client_left=_any(common.response_flags, LEFT),
+            no_answer=not flags.isdisjoint(NO_ANSWER),
+            client_left=not flags.isdisjoint(LEFT),
             sent=_since_start(common, "time_to_last_upstream_tx_byte"),
             first=_since_start(common, "time_to_first_upstream_rx_byte"),
             last=_since_start(common, "time_to_last_upstream_rx_byte"),
@@ -82,10 +83,6 @@ class Watched:
 def consumer_of(entry: HTTPAccessLogEntry) -> str:
     decided = entry.common_properties.metadata.filter_metadata[DECISION_NAMESPACE].fields
     return decided[DECIDED_CONSUMER].string_value or decided[DECIDED_ANONYMOUS].string_value
-
-
-def _any(flags: ResponseFlags, names: tuple[str, ...]) -> bool:
-    return any(getattr(flags, name) for name in names)
 
 
 def _since_start(common: AccessLogCommon, name: str) -> float | None:

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from extproc.core.evidence import LATENCY_BOUNDS, NOTHING, STEPS_OF_TWO, Evidence, middle_of
+from extproc.core.evidence import LATENCY_BOUNDS, STEPS_OF_TWO, Evidence, Growing, Seen, middle_of
 
 LABELS: Final = ("model", "version")
 # Each twice the one before: a fifth of what evidence has, and of the series.
@@ -24,12 +24,15 @@ class ModelMetrics(Collector):
     def __init__(self, registry: CollectorRegistry, shares: Shares, lost: Callable[[], int]) -> None:
         self._shares = shares
         self._lost = lost
-        self._known: dict[Named, Evidence] = {}
+        self._known: dict[Named, Growing] = {}
         self._feedback: dict[str, int] = {}
         registry.register(self)
 
-    def did(self, model: str, version: str, evidence: Evidence) -> None:
-        self._known[model, version] = self._known.get((model, version), NOTHING) + evidence
+    def did(self, model: str, version: str, seen: Seen) -> None:
+        growing = self._known.get((model, version))
+        if growing is None:
+            growing = self._known[model, version] = Growing()
+        growing.add(seen)
 
     def told(self, result: str, count: int) -> None:
         """Of feedback; the results are named in code."""
@@ -40,7 +43,8 @@ class ModelMetrics(Collector):
         return self._families({}, {}, 0)
 
     def collect(self) -> Iterable[Metric]:
-        return self._families(dict(self._known), self._shares(), self._lost())
+        known = {named: growing.evidence for named, growing in list(self._known.items())}
+        return self._families(known, self._shares(), self._lost())
 
     def _families(self, known: Mapping[Named, Evidence], shares: Mapping[Named, float], lost: int) -> Iterable[Metric]:
         yield _counter("requests", "Requests that a version answered, or failed to.", known, lambda one: one.requests)

@@ -14,9 +14,10 @@ from extproc.admin.feedback import feedback_application
 from extproc.admin.keys import MAX_BODY
 from extproc.app.observing import Unheard
 from extproc.core.errors import StoreUnavailable
-from extproc.core.evidence import Evidence, one_request, one_score
+from extproc.core.evidence import Evidence
 from extproc.core.feedback import Feedback
 from tests.admin.test_application import TOKEN, Answer, Facts
+from tests.core.evidence_cases import one_request, one_score
 
 BEARER: Final = f"Bearer {TOKEN}".encode()
 GOOD: Final = {"request_id": "8a3e7d0c-1b2f-4c55-9d3e-6f7a8b9c0d1e", "score": 0.5}

@@ -11,7 +11,7 @@ import pytest
 from extproc.app.evidence import EVIDENCE_SAVED_AGAIN, EVIDENCE_UNSAVED, EvidenceKept
 from extproc.core.ended import Ended
 from extproc.core.errors import StoreUnavailable
-from extproc.core.evidence import Evidence, Series, Sums, Told
+from extproc.core.evidence import Evidence, Seen, Series, Sums, Told
 from extproc.core.evidence_gathering import EvidenceGathering
 from extproc.core.ports import EvidenceStore
 from extproc.stores.evidence_memory import MemoryEvidence
@@ -121,13 +121,13 @@ async def test_what_is_left_is_saved_at_the_end(clock: FakeClock) -> None:
 
 
 async def test_after_a_fallback_both_versions_are_gathered_and_measured(clock: FakeClock) -> None:
-    measured: list[tuple[str, str, int]] = []
+    measured: list[tuple[str, str, bool]] = []
     store = MemoryEvidence(clock)
     evidence = EvidenceKept(
-        store, {"chat"}, clock, FakeEvents(), lambda model, version, one: measured.append((model, version, one.errors))
+        store, {"chat"}, clock, FakeEvents(), lambda model, version, one: measured.append((model, version, one.error))
     )
     evidence.ended(ended()._replace(answered="v2", fallen_back="v1"))
-    assert measured == [("chat", "v2", 0), ("chat", "v1", 1)]
-    evidence.gather(Told("chat", "v2", NOW), Evidence(scores=1, score_sum=0.5, score_squares=0.25))
+    assert measured == [("chat", "v2", False), ("chat", "v1", True)]
+    evidence.gather(Told("chat", "v2", NOW), Seen(0, score=0.5))
     found = await evidence.of("chat", NOW, NOW + 1)
     assert (found["v2"].requests, found["v2"].scores, found["v1"].errors) == (1, 1, 1)

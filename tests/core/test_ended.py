@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from extproc.core.ended import MOST_TOKENS, Ended, read_score
-from extproc.core.evidence import Evidence, bucket_of
+from extproc.core.evidence import bucket_of
 
 ENDED = Ended("chat", "v1", 1_790_000_000, 200, sent=0.010, first=0.110, last=0.510, over=0.600)
 
 
 def told(ended: Ended) -> dict[str, tuple[int, int]]:
-    return {version: (evidence.requests, evidence.errors) for version, evidence in ended.evidence()}
+    return {version: (seen.requests, int(seen.error)) for version, seen in ended.seen()}
 
 
 @pytest.mark.parametrize(
@@ -52,9 +52,9 @@ def test_what_the_gateway_refuses_and_a_client_that_leaves_say_nothing(change: d
 def test_after_a_fallback_who_answered_is_counted_and_who_failed_as_well() -> None:
     ended = ENDED._replace(answered="v2", fallen_back="v1", tokens=5)
     assert told(ended) == {"v2": (1, 0), "v1": (1, 1)}
-    evidence = dict(ended.evidence())
-    assert (evidence["v2"].tokens, evidence["v1"].tokens) == (5, 0)
-    assert evidence["v1"].latencies == Evidence().latencies
+    seen = dict(ended.seen())
+    assert (seen["v2"].tokens, seen["v1"].tokens) == (5, 0)
+    assert (seen["v2"].bucket, seen["v1"].bucket) == (bucket_of(0.5), None)
 
 
 def test_a_fallback_that_fails_too_is_an_error_of_both() -> None:
@@ -83,19 +83,17 @@ def test_an_upstreams_own_headers_lay_nothing_at_another_versions_door(answered:
 def test_latency_is_the_versions_own(change: dict[str, Any], latency: float | None) -> None:
     ended = ENDED._replace(**change)
     assert ended.latency == (None if latency is None else pytest.approx(latency))
-    ((_, evidence),) = ended.evidence()
-    assert sum(evidence.latencies) == (latency is not None)
-    if latency is not None:
-        assert evidence.latencies[bucket_of(latency)] == 1
+    ((_, seen),) = ended.seen()
+    assert seen.bucket == (None if latency is None else bucket_of(latency))
 
 
 def test_tokens_are_bounded() -> None:
-    assert [dict(ENDED._replace(tokens=n).evidence())["v1"].tokens for n in (-5, 7, 2**70)] == [0, 7, MOST_TOKENS]
+    assert [dict(ENDED._replace(tokens=n).seen())["v1"].tokens for n in (-5, 7, 2**70)] == [0, 7, MOST_TOKENS]
 
 
 def test_a_score_is_of_an_answer_and_not_of_an_error() -> None:
     scored = ENDED._replace(score=0.5)
-    assert [dict(one.evidence())["v1"].scores for one in (scored, scored._replace(status=500))] == [1, 0]
+    assert [dict(one.seen())["v1"].score for one in (scored, scored._replace(status=500))] == [0.5, None]
 
 
 @pytest.mark.parametrize(("text", "score"), [("0", 0.0), ("1", 1.0), ("0.25", 0.25), ("1.0", 1.0), (".5", 0.5)])

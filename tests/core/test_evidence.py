@@ -15,16 +15,16 @@ from extproc.core.evidence import (
     MOST_POINTS,
     NOTHING,
     Evidence,
+    Seen,
     Slot,
     bucket_of,
     cover,
     ends_at,
-    one_request,
-    one_score,
     points,
     slots_of,
     total,
 )
+from tests.core.evidence_cases import one_request, one_score, seen, summed
 
 NOW = 1_790_000_000.0
 HOUR = GRAINS[-1].seconds
@@ -36,6 +36,12 @@ def test_evidence_is_added_number_by_number() -> None:
     assert (both.score_sum, both.score_squares) == (1.5, 1.25)
     assert both.latencies[bucket_of(0.2)] == sum(both.latencies) == 2
     assert NOTHING + both == both
+
+
+def test_what_grows_is_what_is_added() -> None:
+    several = [seen(0.2, error=True, tokens=7), seen(None), Seen(0, score=0.5), Seen(score=1.0, bucket=3)]
+    assert summed(several) == sum((summed([one]) for one in several), NOTHING)
+    assert (summed(several).requests, summed(several).scores, sum(summed(several).latencies)) == (3, 2, 2)
 
 
 def test_a_bucket_holds_what_is_above_the_bound_before_and_at_most_its_own() -> None:
@@ -52,7 +58,7 @@ def test_a_bucket_holds_what_is_above_the_bound_before_and_at_most_its_own() -> 
 def test_a_quantile_is_within_a_tenth_of_the_true_one(q: float) -> None:
     chance = random.Random(7)  # noqa: S311 - the same numbers each time
     latencies = sorted(min(250.0, max(0.0011, chance.lognormvariate(-1.5, 1.2))) for _ in range(2_000))
-    evidence = sum(map(one_request, latencies), NOTHING)
+    evidence = summed(map(seen, latencies))
     true = latencies[max(1, math.ceil(q * len(latencies))) - 1]
     assert evidence.quantile(q) == pytest.approx(true, rel=0.1)
 

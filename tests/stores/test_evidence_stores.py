@@ -10,12 +10,13 @@ import pytest
 import redis
 
 from extproc.core.errors import StoreUnavailable
-from extproc.core.evidence import GRAINS, MOST_POINTS, Evidence, Told, one_request, one_score
+from extproc.core.evidence import GRAINS, MOST_POINTS, Evidence, Told
 from extproc.core.ports import EvidenceStore
 from extproc.stores.evidence_memory import BATCHES, MemoryEvidence
 from extproc.stores.evidence_redis import PREFIX, RedisEvidence
 from extproc.stores.redis_connection import RedisConnection
 from extproc.testing import FakeClock
+from tests.core.evidence_cases import one_request, one_score
 from tests.redis_groups import cluster
 from tests.redis_servers import RedisServer
 from tests.stores.key_stores import FakeEvents

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from extproc.core.evidence import one_request
+from extproc.core.evidence import Seen
 from extproc.core.record import Result
 from extproc.telemetry import Metrics
 from extproc.telemetry.labels import REASONS, REASONS_OF_A_POLICY
@@ -37,7 +37,7 @@ def counted() -> Metrics:
     metrics.store_operated("memory", "allowed")
     metrics.happened("keys_read")
     models = metrics.models(lambda: {("chat", "v1"): 1.0}, lambda: 0)
-    models.did("chat", "v1", one_request(0.1))
+    models.did("chat", "v1", Seen(bucket=7, score=1.0))
     models.told("counted", 1)
     return metrics
 

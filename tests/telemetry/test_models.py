@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from prometheus_client import Metric
 
-from extproc.core.evidence import LATENCY_BOUNDS, NOTHING, STEPS_OF_TWO, one_request, one_score
+from extproc.core.evidence import LATENCY_BOUNDS, STEPS_OF_TWO, Seen
 from extproc.telemetry import Metrics
+from tests.core.evidence_cases import seen
 from tests.telemetry.scrapes import OPENMETRICS, families
 
 V1 = {"model": "chat", "version": "v1"}
@@ -27,9 +28,9 @@ def value(metrics: Metrics, name: str, suffix: str = "_total", **labels: str) ->
 def test_each_version_has_its_sums() -> None:
     metrics = Metrics()
     models = metrics.models(lambda: {("chat", "v1"): 0.25}, lambda: 3)
-    models.did("chat", "v1", one_request(0.1, tokens=7))
-    models.did("chat", "v1", one_request(0.2, error=True) + one_score(0.5))
-    models.did("chat", "v2", one_request(None))
+    models.did("chat", "v1", seen(0.1, tokens=7))
+    models.did("chat", "v1", seen(0.2, error=True)._replace(score=0.5))
+    models.did("chat", "v2", Seen())
     assert [value(metrics, f"extproc_model_{name}", **V1) for name in ("requests", "errors", "tokens")] == [2, 1, 7]
     assert [value(metrics, f"extproc_model_{name}", **V1) for name in ("scores", "score_sum")] == [1, 0.5]
     assert value(metrics, "extproc_model_share", "", **V1) == 0.25
@@ -40,7 +41,8 @@ def test_the_histogram_counts_what_took_up_to_each_bound() -> None:
     metrics = Metrics()
     models = metrics.models(dict, lambda: 0)
     latencies = [0.0005, 0.001, 0.0011, 0.1, 3.0, 10_000.0]
-    models.did("chat", "v1", sum(map(one_request, latencies), NOTHING))
+    for latency in latencies:
+        models.did("chat", "v1", seen(latency))
     buckets = {
         float(sample.labels["le"]): sample.value
         for sample in read(metrics)["extproc_model_latency_seconds"].samples
