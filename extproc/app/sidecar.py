@@ -6,7 +6,6 @@ import contextlib
 import os
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import grpc
@@ -16,6 +15,7 @@ from extproc.admin.application import application
 from extproc.app.background import BackgroundLog
 from extproc.app.clock import SystemClock
 from extproc.app.counter_store import open_counters
+from extproc.app.folders import make_sockets
 from extproc.app.lag import lag_measured
 from extproc.app.observing import Gathered, Harmless, ObservedCounters, RecordedAndCounted, Summed, ToldAndCounted
 from extproc.app.ports import listen
@@ -130,7 +130,7 @@ class Sidecar:
             await stack.enter_async_context(self._built.in_use())
             await stack.enter_async_context(self._counted.in_use())
             await stack.enter_async_context(all_tended(self._tended()))
-            _make_folder(Path(self._plan.sidecar.folder))
+            make_sockets(self._plan)
             await self._server.start()
             stack.push_async_callback(self._server.stop, GRACE)
             settle_memory()
@@ -140,11 +140,6 @@ class Sidecar:
             await stopping.wait()
             self._ready = False
             self._recorder.event("stopping")
-
-
-def _make_folder(folder: Path) -> None:
-    """The folder of sockets, for ourselves and our group: whoever may enter it may ask the sidecar."""
-    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
 
 
 def free_slot(plan: Plan) -> str:

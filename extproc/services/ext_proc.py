@@ -7,20 +7,22 @@ Nothing here decides: the exchange says what may follow, the chain what to do. W
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
 import grpc
 
-from extproc.core.decision import CONTINUE, Decision, LocalReply
+from extproc.core.decision import CONTINUE, Continue
 from extproc.core.errors import BodyTooLarge, CouldNotDecide, ProtocolViolation
 from extproc.core.exchange import Exchange
 from extproc.core.exchange_messages import Edit, ImmediateReply, Judge, Replies
 from extproc.core.gateway import Gateway, ServedRoute
 from extproc.core.message import Consumer, Request, Response
 from extproc.core.names import CALL_ADDRESS, CALL_REVISION
-from extproc.core.outcome import Outcome
+from extproc.core.outcome import Judgement, Outcome
+from extproc.core.own_answers import OwnStream
 from extproc.core.ports import Clock, Recorder
 from extproc.core.processing import BodyMode
 from extproc.core.streams import BodyEditor
@@ -46,10 +48,11 @@ class ExtProc:
         conversation = _Conversation(self._gateway, self._clock, self._recorder, context)
         try:
             async for message in messages:
-                for answer in await conversation.answers(message):
-                    yield answer
-                    if answer.HasField("immediate_response"):
-                        return
+                async with aclosing(conversation.answers(message)) as answers:
+                    async for answer in answers:
+                        yield answer
+                if conversation.over:
+                    return
         except ProtocolViolation as violation:
             conversation.record_violation(violation)
             await context.abort(grpc.StatusCode.INTERNAL, "protocol violation")
@@ -89,6 +92,7 @@ class _Conversation:
         self._judged: Outcome | None = None
         self._modes: tuple[BodyMode, BodyMode] | None = None
         self._editor: BodyEditor | None = None
+        self._ended = False
         self._flowing = False  # whether a part of an edited body may have left
 
     @property
@@ -96,11 +100,18 @@ class _Conversation:
         """Whether all has been judged. Before that, the stream must not end cleanly."""
         return self._exchange is not None and self._exchange.finished
 
-    async def answers(self, message: ProcessingRequest) -> list[ProcessingResponse]:
+    @property
+    def over(self) -> bool:
+        """Whether it ends with an answer of ours, so that nothing is waited for any more."""
+        return self._ended
+
+    async def answers(self, message: ProcessingRequest) -> AsyncGenerator[ProcessingResponse]:
         """Raises ProtocolViolation or BrokenOff."""
         started = self._clock.monotonic()
         try:
-            return await self._answered(message, started)
+            async with aclosing(self._answered(message, started)) as answered:
+                async for answer in answered:
+                    yield answer
         except ProtocolViolation:
             raise
         except asyncio.CancelledError as error:
@@ -112,27 +123,55 @@ class _Conversation:
             self._record(replace(failed.outcome, consumer=self._consumer), started, failed.detail)
             if self._flowing:
                 raise BrokenOff from None
-            return [wire.encode(ImmediateReply(failed.reply))]
+            self._ended = True
+            yield wire.encode(ImmediateReply(failed.reply))
 
-    async def _answered(self, message: ProcessingRequest, started: int) -> list[ProcessingResponse]:
+    async def _answered(self, message: ProcessingRequest, started: int) -> AsyncGenerator[ProcessingResponse]:
         self._introduce(message)
         heard = wire.decode(message, self._request)
         exchange = self._opened()
         asked = exchange.receive(heard)
         if isinstance(asked, Judge):
-            return [await self._judged_by_policies(exchange, asked, started)]
+            async with aclosing(self._judged_by_policies(exchange, asked, started)) as answers:
+                async for answer in answers:
+                    yield answer
+            return
         replies = await self._edit(exchange, asked.chunk, end=asked.end) if isinstance(asked, Edit) else asked
-        return [wire.encode(reply) for reply in replies]
+        for reply in replies:
+            yield wire.encode(reply)
 
-    async def _judged_by_policies(self, exchange: Exchange, asked: Judge, started: int) -> ProcessingResponse:
+    async def _judged_by_policies(
+        self, exchange: Exchange, asked: Judge, started: int
+    ) -> AsyncGenerator[ProcessingResponse]:
         if isinstance(asked.message, Response) and not self._edits:
-            return wire.encode(exchange.decided(CONTINUE))
+            yield wire.encode(exchange.decided(CONTINUE))
+            return
+        if isinstance(asked.message, Request) and self._served is not None and self._served.held is not None:
+            yield wire.more_time(self._served.held)
         self._judged = outcome = await decided(self._judge(asked))
-        answer = wire.encode(exchange.decided(outcome.decision))
-        await self._begin_editing(asked, outcome.decision)
+        decision = outcome.decision
+        if isinstance(decision, OwnStream):
+            async with aclosing(self._streamed(exchange, decision)) as pieces:
+                async for piece in pieces:
+                    yield piece
+            self._record(replace(outcome, facts={**outcome.facts, **decision.facts}), started, "")
+            return
+        answer = wire.encode(exchange.decided(decision))
+        self._ended = not isinstance(decision, Continue)
+        await self._begin_editing(asked, decision)
         self._record(outcome, started, "")
         self._judged = None
-        return answer
+        yield answer
+
+    async def _streamed(self, exchange: Exchange, stream: OwnStream) -> AsyncGenerator[ProcessingResponse]:
+        """When its beginning has left, a failure can only break it off."""
+        async with aclosing(stream.pieces) as pieces:
+            self._flowing = True
+            yield wire.encode(exchange.answer(stream.status, stream.headers))
+            async for piece in pieces:
+                yield wire.encode(exchange.answered(piece, end=False))
+        yield wire.encode(exchange.answered(b"", end=True))
+        self._ended = True
 
     async def _edit(self, exchange: Exchange, chunk: bytes, *, end: bool) -> Replies:
         editor = self._editor
@@ -144,11 +183,11 @@ class _Conversation:
             made += await decided(editor.finish())
         return exchange.edited(made, end=end or editor.ended)
 
-    async def _begin_editing(self, asked: Judge, decision: Decision) -> None:
+    async def _begin_editing(self, asked: Judge, decision: Judgement) -> None:
         """Before the reply to the headers leaves, while a failure can still be told as one."""
         served = self._served
         streams = served is not None and served.shown.response.body.in_chunks
-        if served is None or not streams or isinstance(decision, LocalReply) or isinstance(asked.message, Request):
+        if served is None or not streams or not isinstance(decision, Continue) or isinstance(asked.message, Request):
             return
         self._editor = await decided(served.chain.on_stream(asked.message, self._request, self._consumer))
 
