@@ -18,8 +18,9 @@ def make_sockets(plan: Plan) -> None:
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     if plan.aggregates:
         egress = Path(egress_socket(plan.sidecar.folder)).parent
-        egress.mkdir(exist_ok=True)
-        egress.chmod(0o770)  # whatever the umask is
+        if not egress.is_dir():
+            egress.mkdir()
+            egress.chmod(0o770)  # whatever the umask is
 
 
 def write_private(file: Path, text: str) -> None:

@@ -167,7 +167,7 @@ class Aggregator:
         if refused is not None:
             await lines.aclose()
             return refused
-        return OwnStream(Begun(first, lines), _headers(NDJSON, {}), facts)
+        return OwnStream(Begun(first, lines), (*_headers(NDJSON, {}), *self.spec.said), facts)
 
     async def _lines(self, run: _Run, facts: dict[str, str]) -> AsyncGenerator[bytes]:
         state = run.state

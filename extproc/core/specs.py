@@ -156,7 +156,7 @@ class AggregateSpec:
     """What a route's answer is put together from. `body` is CEL over the parts, empty where they are merged by their
     names; `marker` is the member that says what is missing. `deadline` in seconds, for all of it; `limit` in bytes.
     `reads_body`: some expression wants the request's. `forwarded` are headers with the client's credential, where
-    upstreams get it."""
+    upstreams get it. `said` are headers of a route's answers, which Envoy adds to whole ones alone."""
 
     route: str
     parts: tuple[PartSpec, ...]
@@ -167,6 +167,7 @@ class AggregateSpec:
     limit: int = 1024 * 1024
     reads_body: bool = False
     forwarded: tuple[str, ...] = ()
+    said: tuple[tuple[str, str], ...] = ()
 
     @property
     def upstreams(self) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ QUOTED: Final = re.compile(
 )
 # Slashes of either kind would be another segment to whoever unescapes first.
 UNFIT_IN_PATHS: Final = re.compile(r"[/\\\x00-\x1f\x7f]")
+# Dots with parameters behind them, which some servers walk up by as well (core.rewrite knows them unescaped).
+DOTS_WITH_PARAMETERS: Final = re.compile(r"/\.{1,2}%3b", re.IGNORECASE)
 
 
 class UnfitValue(Exception):
@@ -77,6 +79,8 @@ def filled(pieces: Sequence[Piece], values: Sequence[str]) -> str:
     for value, piece in zip(values, pieces[1:], strict=True):
         made += _escaped(value, in_query="?" in made) + piece.text
     path, _, query = made.partition("?")
+    if DOTS_WITH_PARAMETERS.search(path):
+        raise UnfitValue("the path could be taken for another")
     try:
         Rewrite(path=path, query=query)
     except InvalidMutation:

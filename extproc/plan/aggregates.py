@@ -9,13 +9,16 @@ from extproc.config.aggregate import Merge, Part
 from extproc.config.expressions import reads_in_parts
 from extproc.config.model import Config, Upstream
 from extproc.config.route import Route
-from extproc.core.specs import AggregateSpec, Lines, PartSpec
+from extproc.core.specs import AggregateSpec, Lines, PartSpec, VersionSpec
+from extproc.core.versions import fields_of
 
 BODY: Final = "request.json"
 
 
-def aggregate_spec(config: Config, route: Route, deadline: float, limit: int) -> AggregateSpec | None:
-    """`deadline` and `limit` are the route's own, for the whole answer."""
+def aggregate_spec(
+    config: Config, route: Route, version: VersionSpec | None, deadline: float, limit: int
+) -> AggregateSpec | None:
+    """`version`, `deadline` and `limit` are the route's own, for the whole answer."""
     if route.aggregate is None:
         return None
     merge = route.merge or Merge()
@@ -25,7 +28,23 @@ def aggregate_spec(config: Config, route: Route, deadline: float, limit: int) ->
     shown = any(reads_in_parts(text, BODY) for part in route.aggregate.values() for _, text in part.expressions)
     shown = shown or (merge.body is not None and reads_in_parts(merge.body, BODY))
     lines = Lines(merge.ndjson) if merge.ndjson else Lines.NEVER if merge.body or shown else Lines.ON_REQUEST
-    return AggregateSpec(route.name, tuple(parts), merge.body or "", merge.partial, lines, deadline, limit, shown)
+    return AggregateSpec(
+        route.name,
+        tuple(parts),
+        merge.body or "",
+        merge.partial,
+        lines,
+        deadline,
+        limit,
+        shown,
+        said=_said(route, version),
+    )
+
+
+def _said(route: Route, version: VersionSpec | None) -> tuple[tuple[str, str], ...]:
+    """As bootstrap.routes has it."""
+    varying = (("vary", "accept"),) if route.match.media_type is not None else ()
+    return (*(fields_of(version.version, version.successor_at) if version else ()), *varying)
 
 
 def _part(name: str, part: Part, upstream: Upstream, deadline: float, limit: int) -> PartSpec:

@@ -152,7 +152,7 @@ class _RouteCompiler:
         timeout = _first(route.timeout, defaults.timeout, None)
         deadline = timeout.total_seconds() if timeout else DEFAULT_TIMEOUT
         response_limit = _first(route.response_limit, defaults.response_limit, DEFAULT_RESPONSE_LIMIT)
-        aggregate = aggregate_spec(self._config, route, deadline, response_limit)
+        aggregate = aggregate_spec(self._config, route, version, deadline, response_limit)
         used = [*self._adapting(index), *self._policies(index, route), *self._aggregating(index, aggregate)]
         phases = {phase for spec in used for phase in spec.phases}
         authorize = _first(route.authorize, defaults.authorize, None)
