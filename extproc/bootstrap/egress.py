@@ -36,7 +36,12 @@ Part = tuple[str, PartSpec]  # with its route's name
 def dead_end() -> cluster.Cluster:
     """Where routes lead that the sidecar answers: Envoy knows a cluster before it calls the ratelimit filter's service,
     and a request that nobody answered is 503."""
-    return cluster.Cluster(name=DEAD_END, type=cluster.ClusterDiscoveryType.STATIC, connect_timeout=seconds(0.25))
+    return cluster.Cluster(
+        name=DEAD_END,
+        type=cluster.ClusterDiscoveryType.STATIC,
+        connect_timeout=seconds(0.25),
+        per_connection_buffer_limit_bytes=BUFFER_LIMIT,
+    )
 
 
 def egress_listener(plan: Plan) -> listener.Listener:

@@ -228,8 +228,8 @@ def never() -> float:
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What a policy is built with. A policy keeps the ones it needs and no others. `expression` compiles CEL, `chance`
-    is a number from 0 to below 1, another one each time, `shares` what versions of models get now; `upstreams` are asked
-    by way of Envoy."""
+    is a number from 0 to below 1, another one each time, `shares` what versions of models get now; `upstreams` are
+    asked by way of Envoy."""
 
     clock: Clock
     counters: CounterStore

@@ -51,7 +51,8 @@ FIT = [
     ("/users?id={x}", "a\r\nx: y", "/users?id=a%0D%0Ax%3A%20y"),
 ]
 UNFIT = [
-    *[("/users/{x}", value) for value in ("", ".", "..", "a/b", "..\\admin", "../admin", "a\nb", "a\0b", "\x7f", "..;v=1")],
+    *[("/users/{x}", value) for value in ("", ".", "..", "a/b", "..\\admin", "../admin", "..;v=1")],
+    *[("/users/{x}", value) for value in ("a\nb", "a\0b", "\x7f")],
     ("/users/.{x}", "."),
     ("/users/{x}/orders", ""),
     ("/users?id={x}", "\ud800"),
