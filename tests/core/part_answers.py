@@ -79,7 +79,7 @@ class Upstreams:
         return Answer(given.status, body=given.body)
 
     async def _passed(self, seconds: float) -> None:
-        """The clock moves to whatever is due first, when all that begins now has begun, and what came before is seen."""
+        """The clock moves to whatever is due first, when all that begins now has begun, and what came is seen."""
         due = self.clock.ticks + round(seconds * NANOSECONDS)
         self._due.append(due)
         self.most = max(self.most, len(self._due))

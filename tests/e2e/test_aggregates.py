@@ -308,11 +308,11 @@ def test_a_head_is_answered_like_a_get_without_its_body(gateway: RunningGateway)
 
 def test_whoever_leaves_ends_the_calls(gateway: RunningGateway, users: Upstream) -> None:
     users.answers["/users/free-caller"] = Answer(delay=1.8)
-    ended = gateway.stat("cluster.upstream.users.upstream_rq_tx_reset")
+    ended = gateway.stat("http.extproc.egress.downstream_rq_rx_reset")
     with gateway.client.connected() as connection:
         connection.sendall(request("GET", "/home", ("host", "a"), FREE))
         eventually(lambda: users.received, "the part is asked")
-    eventually(lambda: gateway.stat("cluster.upstream.users.upstream_rq_tx_reset") > ended, "Envoy gave it up", 1.5)
+    eventually(lambda: gateway.stat("http.extproc.egress.downstream_rq_rx_reset") > ended, "Envoy gave it up", 1.5)
 
 
 def test_the_socket_is_its_users_and_groups_and_knows_no_other_way(gateway: RunningGateway) -> None:
