@@ -19,8 +19,8 @@ from extproc.core.specs import PartSpec
 from extproc.fetch import SocketFetch
 from extproc.plan.model import Plan, RoutePlan, ToAggregate
 
-# Each holds up to 3 MiB, and up to 16 calls: a slow upstream must not take the sidecar's memory.
-AT_ONCE: Final = 128
+# Each holds its parts, 16 of 1 MiB by default at the worst: a slow upstream must not take the sidecar's memory.
+AT_ONCE: Final = 64
 
 
 class Egress:

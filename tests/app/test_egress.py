@@ -41,7 +41,8 @@ async def sent(handover: Handover, consumer: Consumer | None, *fields: tuple[str
 
 WAY = {"x-extproc-upstream": "^orders", "x-extproc-part": "home/orders"}
 WHO = {
-    "x-consumer-id": "acme", "x-consumer-tier": "free", "x-consumer-scopes": "orders:read", "x-consumer-groups": "staff",
+    "x-consumer-id": "acme", "x-consumer-tier": "free", "x-consumer-scopes": "orders:read",
+    "x-consumer-groups": "staff",
 }  # fmt: skip
 
 
