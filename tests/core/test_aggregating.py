@@ -64,7 +64,7 @@ class Asked:
         return self.reply.status, self.reply.reason, problem["part"], problem["why"]
 
 
-def ask(spec: AggregateSpec = HOME, request: Request | None = None, **given: Given) -> Asked:
+def ask(spec: AggregateSpec = HOME, request: Request | None = None, /, **given: Given) -> Asked:
     return Asked(spec, given, request or asking())
 
 
@@ -82,7 +82,7 @@ def test_parts_that_wait_for_none_are_asked_at_the_same_time() -> None:
 
 def test_each_part_is_asked_for_what_its_template_says_with_the_callers_trace_and_host() -> None:
     trace = {"traceparent": "00-1", "tracestate": "a=b", "b3": "0", "x-forwarded-for": "192.0.2.7", "baggage": "k=v"}
-    asked = ask(request=asking(headers={**trace, "authorization": "Bearer secret", "cookie": "a=b", "x-other": "1"}))
+    asked = ask(HOME, asking(headers={**trace, "authorization": "Bearer secret", "cookie": "a=b", "x-other": "1"}))
     call = asked.upstreams.calls["orders"]
     assert (call.method, call.url, call.timeout, call.max_bytes) == ("GET", "/orders?user=acme", 3.0, 1024 * 1024)
     expected = {"host": "shop.example", "x-request-id": "id-1", "accept": "application/json", **trace}
@@ -269,7 +269,7 @@ ACCEPTED = [
 
 @pytest.mark.parametrize(("accept", "lines"), ACCEPTED)
 def test_parts_come_in_lines_where_the_client_names_them(accept: str, lines: bool) -> None:
-    assert isinstance(ask(request=asking(headers={"accept": accept})).reply, OwnStream) is lines
+    assert isinstance(ask(HOME, asking(headers={"accept": accept})).reply, OwnStream) is lines
 
 
 def test_lines_are_the_operators_to_allow_and_to_demand() -> None:

@@ -141,7 +141,7 @@ def test_every_part_begins_once_and_never_before_what_it_names_is_settled(data: 
         name: st.sets(st.sampled_from(names[:at])) if at else st.just(set[str]()) for at, name in enumerate(names)
     }
     needs = {name: frozenset(data.draw(some)) for name, some in earlier.items()}
-    results = st.sampled_from([got("1"), Missing("timeout"), Skipped()])
+    results: st.SearchStrategy[Result] = st.sampled_from([got("1"), Missing("timeout"), Skipped()])
     state = Aggregation([part(name, optional=data.draw(st.booleans())) for name in names], needs)
     running, begun = list(state.begin()), list[str]()
     begun += running
