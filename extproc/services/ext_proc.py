@@ -15,7 +15,7 @@ from typing import Final
 import grpc
 
 from extproc.core.decision import CONTINUE, Continue
-from extproc.core.errors import BodyTooLarge, CouldNotDecide, ProtocolViolation
+from extproc.core.errors import BodyTooLarge, CouldNotDecide, InvalidMutation, ProtocolViolation
 from extproc.core.exchange import Exchange
 from extproc.core.exchange_messages import Edit, ImmediateReply, Judge, Replies
 from extproc.core.gateway import Gateway, ServedRoute
@@ -48,11 +48,16 @@ class ExtProc:
         conversation = _Conversation(self._gateway, self._clock, self._recorder, context)
         try:
             async for message in messages:
-                async with aclosing(conversation.answers(message)) as answers:
-                    async for answer in answers:
-                        yield answer
-                if conversation.over:
-                    return
+                for answer in await conversation.answers(message):
+                    yield answer
+                    if answer.HasField("immediate_response"):
+                        return
+                if conversation.answers_itself:
+                    async with aclosing(conversation.own_answer()) as answers:
+                        async for answer in answers:
+                            yield answer
+                    if conversation.finished:
+                        return
         except ProtocolViolation as violation:
             conversation.record_violation(violation)
             await context.abort(grpc.StatusCode.INTERNAL, "protocol violation")
@@ -92,86 +97,104 @@ class _Conversation:
         self._judged: Outcome | None = None
         self._modes: tuple[BodyMode, BodyMode] | None = None
         self._editor: BodyEditor | None = None
-        self._ended = False
+        self._owed: Judge | None = None
+        self._refused = False
         self._flowing = False  # whether a part of an edited body may have left
 
     @property
     def finished(self) -> bool:
-        """Whether all has been judged. Before that, the stream must not end cleanly."""
-        return self._exchange is not None and self._exchange.finished
+        """Whether all has been judged, or refused. Before that, the stream must not end cleanly."""
+        return self._refused or (self._exchange is not None and self._exchange.finished)
 
     @property
-    def over(self) -> bool:
-        """Whether it ends with an answer of ours, so that nothing is waited for any more."""
-        return self._ended
+    def answers_itself(self) -> bool:
+        """Whether Envoy has been asked to wait for an answer of our own, which is to be made now."""
+        return self._owed is not None
 
-    async def answers(self, message: ProcessingRequest) -> AsyncGenerator[ProcessingResponse]:
+    async def answers(self, message: ProcessingRequest) -> list[ProcessingResponse]:
         """Raises ProtocolViolation or BrokenOff."""
         started = self._clock.monotonic()
         try:
-            async with aclosing(self._answered(message, started)) as answered:
-                async for answer in answered:
-                    yield answer
+            return await self._answered(message, started)
         except ProtocolViolation:
             raise
         except asyncio.CancelledError as error:
-            gone = cancelled(error)
-            self._record(replace(gone.outcome, consumer=self._consumer), started, gone.detail)
+            self._gone(error, started)
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing was decided, and that refuses
-            failed = failure(error, self._judged)
-            self._record(replace(failed.outcome, consumer=self._consumer), started, failed.detail)
-            if self._flowing:
-                raise BrokenOff from None
-            self._ended = True
-            yield wire.encode(ImmediateReply(failed.reply))
+            return [self._failed(error, started)]
 
-    async def _answered(self, message: ProcessingRequest, started: int) -> AsyncGenerator[ProcessingResponse]:
+    async def own_answer(self) -> AsyncGenerator[ProcessingResponse]:
+        """In one piece or several. Raises as `answers` does."""
+        started, owed, self._owed = self._clock.monotonic(), self._owed, None
+        try:
+            if owed is not None:
+                async with aclosing(self._made(self._opened(), owed, started)) as made:
+                    async for piece in made:
+                        yield piece
+        except ProtocolViolation:
+            raise
+        except asyncio.CancelledError as error:
+            self._gone(error, started)
+            raise
+        except Exception as error:  # noqa: BLE001 - as in `answers`
+            yield self._failed(error, started)
+
+    def _gone(self, error: asyncio.CancelledError, started: int) -> None:
+        gone = cancelled(error)
+        self._record(replace(gone.outcome, consumer=self._consumer), started, gone.detail)
+
+    def _failed(self, error: Exception, started: int) -> ProcessingResponse:
+        """Raises BrokenOff where a part of a body has left."""
+        failed = failure(error, self._judged)
+        self._record(replace(failed.outcome, consumer=self._consumer), started, failed.detail)
+        if self._flowing:
+            raise BrokenOff from None
+        self._refused = True
+        return wire.encode(ImmediateReply(failed.reply))
+
+    async def _answered(self, message: ProcessingRequest, started: int) -> list[ProcessingResponse]:
         self._introduce(message)
         heard = wire.decode(message, self._request)
         exchange = self._opened()
         asked = exchange.receive(heard)
         if isinstance(asked, Judge):
-            async with aclosing(self._judged_by_policies(exchange, asked, started)) as answers:
-                async for answer in answers:
-                    yield answer
-            return
+            held = self._served.held if self._served is not None else None
+            if held is not None and isinstance(asked.message, Request):
+                self._owed = asked
+                return [wire.more_time(held)]
+            return [await self._judged_by_policies(exchange, asked, started)]
         replies = await self._edit(exchange, asked.chunk, end=asked.end) if isinstance(asked, Edit) else asked
-        for reply in replies:
-            yield wire.encode(reply)
+        return [wire.encode(reply) for reply in replies]
 
-    async def _judged_by_policies(
-        self, exchange: Exchange, asked: Judge, started: int
-    ) -> AsyncGenerator[ProcessingResponse]:
+    async def _judged_by_policies(self, exchange: Exchange, asked: Judge, started: int) -> ProcessingResponse:
         if isinstance(asked.message, Response) and not self._edits:
-            yield wire.encode(exchange.decided(CONTINUE))
-            return
-        if isinstance(asked.message, Request) and self._served is not None and self._served.held is not None:
-            yield wire.more_time(self._served.held)
+            return wire.encode(exchange.decided(CONTINUE))
         self._judged = outcome = await decided(self._judge(asked))
-        decision = outcome.decision
-        if isinstance(decision, OwnStream):
-            async with aclosing(self._streamed(exchange, decision)) as pieces:
-                async for piece in pieces:
-                    yield piece
-            self._record(replace(outcome, facts={**outcome.facts, **decision.facts}), started, "")
-            return
-        answer = wire.encode(exchange.decided(decision))
-        self._ended = not isinstance(decision, Continue)
-        await self._begin_editing(asked, decision)
+        if isinstance(outcome.decision, OwnStream):
+            raise InvalidMutation("an answer in pieces, for which nobody asked Envoy to wait")
+        answer = wire.encode(exchange.decided(outcome.decision))
+        await self._begin_editing(asked, outcome.decision)
         self._record(outcome, started, "")
         self._judged = None
-        yield answer
+        return answer
 
-    async def _streamed(self, exchange: Exchange, stream: OwnStream) -> AsyncGenerator[ProcessingResponse]:
-        """When its beginning has left, a failure can only break it off."""
-        async with aclosing(stream.pieces) as pieces:
-            self._flowing = True
-            yield wire.encode(exchange.answer(stream.status, stream.headers))
+    async def _made(self, exchange: Exchange, asked: Judge, started: int) -> AsyncGenerator[ProcessingResponse]:
+        self._judged = outcome = await decided(self._judge(asked))
+        decision = outcome.decision
+        if not isinstance(decision, OwnStream):
+            answer = wire.encode(exchange.decided(decision))
+            self._record(outcome, started, "")
+            self._judged = None
+            yield answer
+            return
+        async with aclosing(decision.pieces) as pieces:
+            self._flowing = True  # when its beginning has left, a failure can only break it off
+            yield wire.encode(exchange.answer(decision.status, decision.headers))
             async for piece in pieces:
                 yield wire.encode(exchange.answered(piece, end=False))
         yield wire.encode(exchange.answered(b"", end=True))
-        self._ended = True
+        self._record(replace(outcome, facts={**outcome.facts, **decision.facts}), started, "")
 
     async def _edit(self, exchange: Exchange, chunk: bytes, *, end: bool) -> Replies:
         editor = self._editor

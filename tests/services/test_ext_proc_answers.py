@@ -11,14 +11,19 @@ import grpc
 import pytest
 
 from extproc.core.chain import Link
-from extproc.core.errors import StoreUnavailable
+from extproc.core.decision import LocalReply
+from extproc.core.errors import InvalidMutation, StoreUnavailable
 from extproc.core.gateway import Gateway
+from extproc.core.handover import NOTHING_MORE
 from extproc.core.message import Request
+from extproc.core.outcome import Outcome
 from extproc.core.own_answers import OwnAnswer, OwnStream
 from extproc.core.policy import Context, Policy
 from extproc.core.processing import Processing, Side
 from extproc.core.record import Result
+from extproc.services import ext_authz, ratelimit
 from extproc.services.headers import raw_options
+from extproc.wire.auth_pb2 import CheckResponse
 from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HttpStatus
 from extproc.wire.process_pb2 import (
     HeaderMutation,
@@ -33,6 +38,7 @@ from tests.services.harness import NAME, Rig, chain, check_request, gateway
 from tests.services.playbook import IS_ABORTED, Ended, Playbook, about, request_headers
 
 REQUESTS = Processing(request=Side(headers=True))
+STAMP = ext_authz.Stamp(NAME, "r1")
 JSON = (("content-type", "application/json"),)
 ENDS = Ended(by_itself=True)
 
@@ -172,3 +178,13 @@ async def test_nobody_is_let_in_by_an_answer(serve: Serve, answer: object, may: 
     assert reply.status.code == grpc.StatusCode.PERMISSION_DENIED.value[0]
     assert reply.denied_response.status.code == 500
     assert [record.result for record in rig.records] == [Result.ERROR]
+
+
+def test_neither_call_that_comes_before_takes_an_answer_of_ours_for_leave() -> None:
+    """Whatever a chain gave: what is no refusal is an error there, and refuses."""
+    told, outcome, _ = ext_authz._encode(Outcome(OwnAnswer(b"1")), NOTHING_MORE, "", Request("GET", "/"), STAMP)
+    answer = CheckResponse.FromString(told) if isinstance(told, bytes) else told
+    assert (answer.status.code, answer.denied_response.status.code) == (7, 500)
+    assert isinstance(outcome.decision, LocalReply)
+    with pytest.raises(InvalidMutation):
+        ratelimit.encode((), OwnAnswer(b"1"))
