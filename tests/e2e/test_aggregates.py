@@ -269,6 +269,11 @@ def test_lines_come_one_by_one_and_the_last_says_what_is_missing(
     assert last - first > 0.5, "the first line was there long before the last"
 
 
+def test_lines_answer_a_request_that_has_a_body_too(gateway: RunningGateway) -> None:
+    reply = gateway.client.ask("POST", "/home", FREE, NDJSON, body=b"x" * 200_000)
+    assert (reply.status, json.loads(reply.body.splitlines()[-1])) == (200, {"done": True})
+
+
 def test_lines_that_fail_before_the_first_are_refused_and_later_say_so(
     gateway: RunningGateway, users: Upstream
 ) -> None:
