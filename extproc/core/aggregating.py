@@ -99,7 +99,12 @@ class Part:
         own = {name: spelled(value.value(seen)) for name, value in self.headers.items()}
         HeaderEdits(set=tuple(own.items()))
         body = b"" if self.body is None else written(self.body.value(seen))
-        default = {"accept": JSON, **({} if self.body is None else {"content-type": JSON})}
+        # Without it any coding would do (RFC 9110 §12.5.3), and what is packed is not read.
+        default = {
+            "accept": JSON,
+            "accept-encoding": "identity",
+            **({} if self.body is None else {"content-type": JSON}),
+        }
         fields = {**dict(forwarded), **default, **own}
         return Call(target, self.spec.method, tuple(fields.items()), body, timeout, self.spec.limit)
 

@@ -21,6 +21,7 @@ from extproc.core.specs import AggregateSpec, Lines, PartSpec
 from extproc.testing import FakeClock, fake_ports
 from tests.core.part_answers import Given, Upstreams
 
+PLAIN = {"accept-encoding": "identity"}
 ACME = Consumer("acme", "free", ("orders:read",))
 PROFILE = PartSpec("profile", "users", "/users/{consumer.id}", timeout=3.0)
 ORDERS = PartSpec("orders", "orders", "/orders?user={consumer.id}", timeout=3.0)
@@ -85,7 +86,7 @@ def test_each_part_is_asked_for_what_its_template_says_with_the_callers_trace_an
     asked = ask(HOME, asking(headers={**trace, "authorization": "Bearer secret", "cookie": "a=b", "x-other": "1"}))
     call = asked.upstreams.calls["orders"]
     assert (call.method, call.url, call.timeout, call.max_bytes) == ("GET", "/orders?user=acme", 3.0, 1024 * 1024)
-    expected = {"host": "shop.example", "x-request-id": "id-1", "accept": "application/json", **trace}
+    expected = {"host": "shop.example", "x-request-id": "id-1", "accept": "application/json", **PLAIN, **trace}
     assert dict(call.headers) == expected
     assert asked.upstreams.consumers == [ACME] * 3
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.e2e.clients import Client, Reply, request
 from tests.e2e.credentials import FREE, FREE_KEY, PREMIUM, bearer
-from tests.e2e.harness import HEAD, RunningGateway, eventually
+from tests.e2e.harness import HEAD, RunningGateway, SeparateGateway, eventually
 from tests.e2e.upstreams import JSON, Answer, Upstream, started
 
 pytestmark = pytest.mark.e2e
@@ -369,6 +369,27 @@ def test_many_at_once_are_answered_or_refused_fast_and_nothing_is_asked_twice(
     assert set(statuses) <= {200, 503}
     assert {reply.reason for reply in replies if reply.status == 503} <= {"overloaded"}
     assert statuses.count(200) == len(users.received)
+
+
+def test_an_envoy_that_was_killed_finds_its_socket_again_and_so_does_the_sidecar() -> None:
+    """The file of the one before is still there."""
+    text = (
+        HEAD
+        + """
+upstreams: {users: {endpoints: ["${USERS}"]}}
+routes:
+  - {name: home, match: {path: /home}, authenticate: none, aggregate: {profile: {upstream: users, path: /profile}}}
+"""
+    )
+    with started("users") as only, SeparateGateway(text, only) as gateway:
+        gateway.sidecar = gateway.start_sidecar()
+        eventually((gateway.folder / "egress").is_dir, "the folder is there")
+        for _ in range(2):
+            envoy = gateway.start_envoy()
+            gateway.wait_for_sidecar()
+            assert gateway.client.get("/home").json() == {"profile": {"upstream": "users"}}
+            envoy.kill()
+            envoy.wait(10)
 
 
 def test_explain_says_what_each_part_would_be_asked(gateway: RunningGateway) -> None:
