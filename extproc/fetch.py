@@ -21,6 +21,7 @@ CONNECTIONS: Final = 100
 TO_ONE_HOST: Final = 32
 THROUGH_A_SOCKET: Final = 512
 OF_AIOHTTP: Final = ("User-Agent", "Accept", "Accept-Encoding")  # what it would add by itself
+BEHIND: Final = "upstream"  # in place of a host's name
 ENCODED: Final = ("", "identity")
 
 
@@ -45,26 +46,7 @@ class HttpFetch:
 
     async def send(self, call: Call) -> Answer:
         """Raises ProviderUnavailable with the host and the kind of failure, and nothing of what was sent."""
-        try:
-            return await self._sent(call)
-        except TimeoutError:
-            raise NoAnswerInTime(f"{_host(call.url)}: no answer in time") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ProviderUnavailable(f"{_host(call.url)}: {type(error).__name__}") from None
-
-    async def _sent(self, call: Call) -> Answer:
-        async with self._opened().request(
-            call.method,
-            call.url,
-            headers=call.headers,
-            data=call.body or None,
-            timeout=aiohttp.ClientTimeout(total=call.timeout),
-            allow_redirects=False,
-        ) as response:
-            body = await _at_most(response.content, call.max_bytes)
-            if body is None:
-                raise AnswerTooLong(f"{_host(call.url)}: more than {call.max_bytes} bytes")
-            return Answer(response.status, Headers.of(response.headers.items()), body)
+        return await _sent(self._opened(), call, call.url, _host(call.url))
 
     def _opened(self) -> aiohttp.ClientSession:
         """Made in the loop that uses it, which is not there yet when the gateway is built."""
@@ -92,28 +74,10 @@ class SocketFetch:
 
     async def send(self, call: Call) -> Answer:
         """Raises ProviderUnavailable, and nothing of what was sent."""
-        try:
-            return await self._sent(call)
-        except TimeoutError:
-            raise NoAnswerInTime("no answer in time") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ProviderUnavailable(type(error).__name__) from None
-
-    async def _sent(self, call: Call) -> Answer:
-        async with self._opened().request(
-            call.method,
-            URL(f"http://upstream{call.url}", encoded=True),
-            headers=call.headers,
-            data=call.body or None,
-            timeout=aiohttp.ClientTimeout(total=call.timeout),
-            allow_redirects=False,
-        ) as response:
-            if response.headers.get("content-encoding", "").strip().lower() not in ENCODED:
-                raise ProviderUnavailable("an answer that is packed, and nobody asked for that")
-            body = await _at_most(response.content, call.max_bytes)
-            if body is None:
-                raise AnswerTooLong(f"more than {call.max_bytes} bytes")
-            return Answer(response.status, Headers.of(response.headers.items()), body)
+        answer = await _sent(self._opened(), call, URL(f"http://{BEHIND}{call.url}", encoded=True), BEHIND)
+        if (answer.headers.get("content-encoding") or "").strip().lower() not in ENCODED:
+            raise ProviderUnavailable(f"{BEHIND}: an answer that is packed, and nobody asked for that")
+        return answer
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -125,6 +89,27 @@ class SocketFetch:
                 skip_auto_headers=OF_AIOHTTP,
             )
         return self._session
+
+
+async def _sent(session: aiohttp.ClientSession, call: Call, url: str | URL, host: str) -> Answer:
+    """`host` is what a failure may name."""
+    try:
+        async with session.request(
+            call.method,
+            url,
+            headers=call.headers,
+            data=call.body or None,
+            timeout=aiohttp.ClientTimeout(total=call.timeout),
+            allow_redirects=False,
+        ) as response:
+            body = await _at_most(response.content, call.max_bytes)
+            if body is None:
+                raise AnswerTooLong(f"{host}: more than {call.max_bytes} bytes")
+            return Answer(response.status, Headers.of(response.headers.items()), body)
+    except TimeoutError:
+        raise NoAnswerInTime(f"{host}: no answer in time") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise ProviderUnavailable(f"{host}: {type(error).__name__}") from None
 
 
 def _host(url: str) -> str:

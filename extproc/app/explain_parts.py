@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from extproc.app.egress import part_handovers
 from extproc.app.explanation import PartRequest
 from extproc.app.project import Built
-from extproc.core.aggregating import Part
 from extproc.core.aggregation import Missing
 from extproc.core.decision import CONTINUE
 from extproc.core.handover import HIDDEN, Fields, Handover
 from extproc.core.headers import Headers
 from extproc.core.message import Consumer, Request
 from extproc.core.names import egress_part
+from extproc.core.part_calls import Part
 from extproc.core.ports import Call
 from extproc.plan.model import Plan, RoutePlan
 from extproc.policies.aggregate import Aggregate

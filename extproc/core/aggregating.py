@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -27,86 +27,24 @@ from extproc.core.aggregation import (
     merged,
     named_parts,
     needs_of,
-    written,
 )
-from extproc.core.decision import UNCACHED, HeaderEdits, LocalReply, refusal
+from extproc.core.decision import UNCACHED, LocalReply, refusal
 from extproc.core.errors import AnswerTooLong, CouldNotDecide, NoAnswerInTime, ProviderUnavailable
 from extproc.core.limits import NANOSECONDS
 from extproc.core.message import Consumer, Request
-from extproc.core.own_answers import OwnAnswer, OwnStream
-from extproc.core.ports import Answer, Call, Clock, Expression, Ports, Upstreams
-from extproc.core.specs import AggregateSpec, Lines, PartSpec
+from extproc.core.missing_parts import FAILED, TIMEOUT, TOO_LARGE, UNFIT, UNREACHABLE, PartProblem, problem_of
+from extproc.core.own_answers import Begun, OwnAnswer, OwnStream
+from extproc.core.part_calls import JSON, Part, Seen, passed_on, result_of
+from extproc.core.ports import Call, Clock, Expression, Ports, Upstreams
+from extproc.core.specs import AggregateSpec, Lines
 from extproc.core.strict_json import loads_strictly
-from extproc.core.templates import Piece, UnfitValue, filled, pieces_of, spelled
+from extproc.core.templates import UnfitValue
 from extproc.core.variables import variables
 
-JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 PARTIAL: Final = "x-aggregate-partial"
 BODY: Final = "request.json"
-# Of the client's own headers, what names the request and its trace (W3C Trace Context, W3C Baggage, B3), and what Envoy
-# has said of the client.
-TRACE: Final = (
-    "traceparent", "tracestate", "baggage", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled",
-    "x-b3-flags", "x-request-id",
-)  # fmt: skip
-OF_CLIENT: Final = ("x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address")
 UNWANTED: Final = re.compile(r"q=0(?:\.0{0,3})?")
-# Why a part is missing: words for programs, in the answer and in the record.
-TIMEOUT, TOO_LARGE, NOT_JSON, UNREACHABLE = "timeout", "too_large", "not_json", "unreachable"
-UNFIT, FAILED = "unfit_value", "expression_failed"
-OF_REQUEST: Final = frozenset({UNFIT, FAILED})  # the request's own fault, where no other part has a say
-SENTENCES: Final[Mapping[str, str]] = {
-    TIMEOUT: "it did not answer in time",
-    TOO_LARGE: "its answer is too large",
-    NOT_JSON: "its answer is no JSON",
-    UNREACHABLE: "it could not be asked",
-    UNFIT: "a value of this request does not fit into what it is asked for",
-    FAILED: "what it is asked for could not be worked out",
-}
-Compile = Callable[[str], Expression]
-Seen = Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part with its expressions compiled; `needs` are the parts that they read."""
-
-    spec: PartSpec
-    pieces: tuple[Piece, ...]
-    path: tuple[Expression, ...]
-    headers: Mapping[str, Expression]
-    body: Expression | None
-    when: Expression | None
-    needs: frozenset[str]
-
-    @staticmethod
-    def of(spec: PartSpec, needs: frozenset[str], compiled: Compile) -> Part:
-        pieces = pieces_of(spec.path)
-        return Part(
-            spec,
-            pieces,
-            tuple(compiled(piece.expression) for piece in pieces[:-1]),
-            {name: compiled(text) for name, text in spec.headers.items()},
-            compiled(spec.body) if spec.body else None,
-            compiled(spec.when) if spec.when else None,
-            needs,
-        )
-
-    def call(self, seen: Seen, forwarded: Iterable[tuple[str, str]], timeout: float) -> Call:
-        """Raises UnfitValue, or CouldNotDecide for an expression that fails or a header that cannot be."""
-        target = filled(self.pieces, [spelled(value.value(seen)) for value in self.path])
-        own = {name: spelled(value.value(seen)) for name, value in self.headers.items()}
-        HeaderEdits(set=tuple(own.items()))
-        body = b"" if self.body is None else written(self.body.value(seen))
-        # Without it any coding would do (RFC 9110 §12.5.3), and what is packed is not read.
-        default = {
-            "accept": JSON,
-            "accept-encoding": "identity",
-            **({} if self.body is None else {"content-type": JSON}),
-        }
-        fields = {**dict(forwarded), **default, **own}
-        return Call(target, self.spec.method, tuple(fields.items()), body, timeout, self.spec.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,52 +120,20 @@ class Aggregator:
                 if got is not None:
                     yield line_of(name, got, default=not isinstance(state.results[name], Got))
         facts.update(_facts(state.missing))
-        refused = self._refused(state)
-        yield last_line(state.missing, None if refused is None else self._problem(state))
+        problem = self._problem(state)
+        yield last_line(state.missing, None if problem is None else problem._asdict())
 
     def _refused(self, state: Aggregation) -> LocalReply | None:
         """What is answered where a part is missing without which there is no answer."""
-        if state.failed is None:
+        problem = self._problem(state)
+        if problem is None:
             return None
-        said = self._problem(state)
-        status, reason, detail = int(str(said["status"])), str(said["reason"]), str(said["detail"])
-        part, why = state.failed, state.missing[state.failed]
+        status, reason, detail, part, why = problem
         return replace(refusal(status, reason, detail, part=part, why=why), facts={"part": part, "why": why})
 
-    def _problem(self, state: Aggregation) -> Mapping[str, object]:
-        name = state.failed or ""
-        why = state.missing.get(name, "")
-        status, reason = HTTPStatus.BAD_GATEWAY, "part_failed"
-        if why == TIMEOUT:
-            status, reason = HTTPStatus.GATEWAY_TIMEOUT, "part_timeout"
-        elif why in OF_REQUEST and not self.parts[name].needs:
-            status, reason = HTTPStatus.BAD_REQUEST, "unfit_request"
-        said = SENTENCES.get(why, f"its upstream answered {why.removeprefix('status_')}")
-        return {
-            "status": status.value,
-            "reason": reason,
-            "detail": f"the part {name}: {said}",
-            "part": name,
-            "why": why,
-        }
-
-
-class Begun:
-    """A first piece that is there, and the rest."""
-
-    def __init__(self, first: bytes, rest: AsyncGenerator[bytes]) -> None:
-        self._first: bytes | None = first
-        self._rest = rest
-
-    def __aiter__(self) -> Begun:
-        return self
-
-    async def __anext__(self) -> bytes:
-        first, self._first = self._first, None
-        return await anext(self._rest) if first is None else first
-
-    async def aclose(self) -> None:
-        await self._rest.aclose()
+    def _problem(self, state: Aggregation) -> PartProblem | None:
+        name = state.failed
+        return None if name is None else problem_of(name, state.missing[name], alone=not self.parts[name].needs)
 
 
 @dataclass(slots=True)
@@ -294,7 +200,9 @@ class _Run:
             seen = self.seen(part.needs)
             if part.when is not None and not part.when.holds(seen):
                 return Skipped()
-            return part.call(seen, self._forwarded(), min(part.spec.timeout, self._remaining()))
+            return part.call(
+                seen, passed_on(self.request, self.of.spec.forwarded), min(part.spec.timeout, self._remaining())
+            )
         except UnfitValue:
             return Missing(UNFIT)
         except CouldNotDecide:
@@ -309,16 +217,10 @@ class _Run:
             return Missing(TOO_LARGE)
         except ProviderUnavailable:
             return Missing(UNREACHABLE)
-        return _read(part.spec, answer)
+        return result_of(part.spec, answer)
 
     def _remaining(self) -> float:
         return self.of.spec.deadline - (self.of.clock.monotonic() - self._started) / NANOSECONDS
-
-    def _forwarded(self) -> list[tuple[str, str]]:
-        names = (*TRACE, *OF_CLIENT, *self.of.spec.forwarded)
-        known = [(name, self.request.headers.get(name)) for name in names]
-        host = [("host", self.request.host)] if self.request.host else []
-        return [*host, *((name, value) for name, value in known if value is not None)]
 
 
 def _names_lines(accept: str) -> bool:
@@ -329,20 +231,6 @@ def _names_lines(accept: str) -> bool:
         if media_type == NDJSON:
             return not any(UNWANTED.fullmatch(parameter) for parameter in parameters)
     return False
-
-
-def _read(part: PartSpec, answer: Answer) -> Result:
-    if answer.status == HTTPStatus.GATEWAY_TIMEOUT and answer.status not in part.accepts:
-        return Missing(TIMEOUT)  # Envoy's own, whose clock is a little ahead of ours
-    if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES and answer.status not in part.accepts:
-        return Missing(f"status_{answer.status}")
-    text = answer.body.strip(b" \t\r\n")
-    if not text:
-        return Got(b"null", None)
-    try:
-        return Got(text, loads_strictly(text))
-    except (ValueError, RecursionError):
-        return Missing(NOT_JSON)
 
 
 def _document(request: Request) -> Any:

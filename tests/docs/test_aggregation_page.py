@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import pytest
 
-from extproc.core.aggregating import SENTENCES, Aggregator
+from extproc.core.aggregating import Aggregator
 from extproc.core.decision import LocalReply
 from extproc.core.headers import Headers
 from extproc.core.message import Consumer, Request
+from extproc.core.missing_parts import SENTENCES
 from extproc.core.own_answers import OwnAnswer, OwnStream
 from extproc.core.specs import AggregateSpec
 from extproc.plan.compile import compile_plan
