@@ -93,10 +93,10 @@ class Aggregator:
 
     def _whole(self, run: _Run) -> LocalReply | OwnAnswer:
         state, marker = run.state, self.spec.marker
-        made = merged(state, marker)
-        if self.body is not None:
-            seen = run.seen(named_parts(self.spec.body))
-            made = composed(self.body.value(seen), state, marker)
+        if self.body is None:
+            made = merged(state, marker)
+        else:
+            made = composed(self.body.value(run.seen(named_parts(self.spec.body))), state, marker)
         if len(made) > self.spec.limit:
             return refusal(HTTPStatus.BAD_GATEWAY, "answer_too_large", "the parts are too large together")
         return OwnAnswer(made, _headers(JSON, state.missing), _facts(state.missing))
@@ -163,7 +163,9 @@ class _Run:
                     done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
                     for landed in [one for one in asked if one in done]:
                         name = asked.pop(landed)
-                        self._begin(self.state.settle(name, self._within_size(landed.result())), asked)
+                        # A call that somebody else ended is not our own end, which would leave Envoy without an answer.
+                        result = Missing(UNREACHABLE) if landed.cancelled() else self._within_size(landed.result())
+                        self._begin(self.state.settle(name, result), asked)
                         yield name
                         if self.state.failed is not None:
                             return

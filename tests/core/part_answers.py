@@ -20,13 +20,15 @@ TURNS = 10  # of the event loop: by then, whatever begins at the same time has b
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """`delay` in seconds; with `away` nobody is there, with `endless` nothing ever comes."""
+    """`delay` in seconds; with `away` nobody is there, with `endless` nothing ever comes, with `ended` the
+    call is cancelled by somebody else."""
 
     body: bytes = b"{}"
     status: int = HTTPStatus.OK.value
     delay: float = 0.01
     away: bool = False
     endless: bool = False
+    ended: bool = False
 
 
 @dataclass(slots=True)
@@ -70,6 +72,8 @@ class Upstreams:
         except asyncio.CancelledError:
             self.ended.append(part.name)
             raise
+        if given.ended:
+            raise asyncio.CancelledError
         if given.delay > call.timeout:
             raise NoAnswerInTime("late")
         if given.away:

@@ -136,6 +136,7 @@ LOST = [
     (Given(b"[" * 70 + b"]" * 70), "not_json", 502, "part_failed"),
     (Given(b'"\xff"'), "not_json", 502, "part_failed"),
     (Given(away=True), "unreachable", 502, "part_failed"),
+    (Given(ended=True), "unreachable", 502, "part_failed"),
 ]
 each_loss = pytest.mark.parametrize(("given", "why", "status", "reason"), LOST, ids=[why for _, why, _, _ in LOST])
 
