@@ -17,7 +17,7 @@ from extproc.audit.envoy import Envoy
 from extproc.audit.gateway import Gateway
 from extproc.audit.rule import Rule
 from extproc.config.described import DEFINITIONS
-from extproc.config.expressions import BEFORE_ANSWERS, BEHIND_ANSWERS, MAPPED, OF_EVENTS, OF_REQUESTS
+from extproc.config.expressions import BEFORE_ANSWERS, BEHIND_ANSWERS, MAPPED, OF_EVENTS, OF_PARTS, OF_REQUESTS
 from extproc.config.schema import language_schema
 from extproc.core.variables import TYPES
 from extproc.plugins.registry import built_in
@@ -31,6 +31,7 @@ MEANINGS: Final = {
     "request.method": "the HTTP method, as `GET`",
     "request.path": "the path, normalised, without the query",
     "request.query": "what stands behind the `?`, undecoded",
+    "request.params": "the parameters of the query by name, decoded; of several of one name the first",
     "request.host": "the host that the client asks for",
     "request.scheme": "`http` or `https`",
     "request.headers": "the headers by name in lower case; several of one name are joined by a comma",
@@ -50,6 +51,7 @@ MEANINGS: Final = {
     "event.type": "the type of an event; `message` where it says none",
     "event.json": "the data of an event, a JSON object",
     "value": "in `map`: what stands at the path",
+    "parts": "in an aggregate: what the parts gave that are named, as `parts.profile`",
 }
 Schema = dict[str, Any]
 
@@ -88,9 +90,9 @@ def table(schema: Schema, name: str) -> str:
 
 
 def variables() -> str:
-    head = "| variable | type | meaning | in `authorize` | for requests | for answers | for events | in `map` |\n"
-    head += "|---|---|---|---|---|---|---|---|\n"
-    hidden = (BEFORE_ANSWERS, OF_REQUESTS, BEHIND_ANSWERS, OF_EVENTS, MAPPED)
+    head = "| variable | type | meaning | in `authorize` | for requests | for answers | for events | in `map` |"
+    head += " for parts |\n|---|---|---|---|---|---|---|---|---|\n"
+    hidden = (BEFORE_ANSWERS, OF_REQUESTS, BEHIND_ANSWERS, OF_EVENTS, MAPPED, OF_PARTS)
     told = [
         (name, f"`{kind}`", MEANINGS[name], *("" if name.startswith(one) else "yes" for one in hidden))
         for name, kind in TYPES.items()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from extproc.core.adaptation import adapt_body, adapt_event
     from extproc.core.addresses import Network, is_among, parse_address
+    from extproc.core.aggregating import Aggregator
     from extproc.core.api_key import digest, is_well_formed
     from extproc.core.choice import choose
     from extproc.core.cookies import cookie_names, cookie_of
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     )
     from extproc.core.message import Consumer, Request, Response
     from extproc.core.names import API_STATUS, API_VERSION, MODEL_VERSION
+    from extproc.core.own_answers import OwnAnswer, OwnStream
     from extproc.core.policy import Authenticator, Context, Phase, Policy
     from extproc.core.ports import (
         ASYMMETRIC,
@@ -72,7 +74,16 @@ if TYPE_CHECKING:
     from extproc.core.remembered import Remembered
     from extproc.core.rewrite import Rewrite
     from extproc.core.shares import Shares
-    from extproc.core.specs import AccessRule, AdaptSpec, AuthorizeSpec, ChooseSpec, LimitSpec, Version, VersionSpec
+    from extproc.core.specs import (
+        AccessRule,
+        AdaptSpec,
+        AggregateSpec,
+        AuthorizeSpec,
+        ChooseSpec,
+        LimitSpec,
+        Version,
+        VersionSpec,
+    )
     from extproc.core.streams import BodyEditor
     from extproc.core.strict_json import loads_strictly
     from extproc.core.variables import variables
@@ -112,6 +123,7 @@ HOMES = {
         "is_among",
         "parse_address",
     ),
+    "extproc.core.aggregating": ("Aggregator",),
     "extproc.core.api_key": (
         "digest",
         "is_well_formed",
@@ -165,6 +177,10 @@ HOMES = {
         "API_VERSION",
         "MODEL_VERSION",
     ),
+    "extproc.core.own_answers": (
+        "OwnAnswer",
+        "OwnStream",
+    ),
     "extproc.core.policy": (
         "Authenticator",
         "Context",
@@ -201,6 +217,7 @@ HOMES = {
     "extproc.core.specs": (
         "AccessRule",
         "AdaptSpec",
+        "AggregateSpec",
         "AuthorizeSpec",
         "ChooseSpec",
         "LimitSpec",
@@ -218,18 +235,19 @@ HOMES = {
 _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
-    "API_STATUS", "API_VERSION", "ASYMMETRIC", "AccessRule", "AdaptSpec", "Answer", "AnswerCel", "ApiVersion",
-    "Authenticator", "AuthorizeSpec", "BodyEditor", "CONTINUE", "Call", "Certificate", "Charge", "ChooseSpec", "Clock",
-    "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore",
-    "Decision", "Duration", "EditableHeader", "EventCel", "Expression", "Fetch", "File", "FileOrUrl", "Flights",
-    "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "Judged", "KeySet", "KeySets",
-    "KeySource", "KeyStore", "Lens", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Memory", "Name",
-    "Network", "NotAdaptable", "Parameter", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "QueryName",
-    "Remembered", "Request", "RequestCel", "Response", "Rewrite", "Scope", "Secret", "Settings", "Settlement",
-    "ShareTable", "Shares", "Size", "StoreUnavailable", "Url", "ValueCel", "Version", "VersionSpec", "adapt_body",
-    "adapt_event", "address_subject", "choose", "cookie_names", "cookie_of", "digest", "holds", "is_among",
-    "is_well_formed", "loads_strictly", "parameters", "parameters_called", "parse_address", "rate_limit_headers",
-    "rate_limited", "read_certificate", "refusal", "variables", "version_refused",
+    "API_STATUS", "API_VERSION", "ASYMMETRIC", "AccessRule", "AdaptSpec", "AggregateSpec", "Aggregator", "Answer",
+    "AnswerCel", "ApiVersion", "Authenticator", "AuthorizeSpec", "BodyEditor", "CONTINUE", "Call", "Certificate",
+    "Charge", "ChooseSpec", "Clock", "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter",
+    "CounterState", "CounterStore", "Decision", "Duration", "EditableHeader", "EventCel", "Expression", "Fetch", "File",
+    "FileOrUrl", "Flights", "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "Judged",
+    "KeySet", "KeySets", "KeySource", "KeyStore", "Lens", "Limit", "LimitRate", "LimitSpec", "LocalReply",
+    "MODEL_VERSION", "Memory", "Name", "Network", "NotAdaptable", "OwnAnswer", "OwnStream", "Parameter", "Per", "Phase",
+    "Policy", "Ports", "ProviderUnavailable", "QueryName", "Remembered", "Request", "RequestCel", "Response", "Rewrite",
+    "Scope", "Secret", "Settings", "Settlement", "ShareTable", "Shares", "Size", "StoreUnavailable", "Url", "ValueCel",
+    "Version", "VersionSpec", "adapt_body", "adapt_event", "address_subject", "choose", "cookie_names", "cookie_of",
+    "digest", "holds", "is_among", "is_well_formed", "loads_strictly", "parameters", "parameters_called",
+    "parse_address", "rate_limit_headers", "rate_limited", "read_certificate", "refusal", "variables",
+    "version_refused",
 ]  # fmt: skip
 
 

@@ -11,13 +11,18 @@ from typing import Final, Self
 from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
-from extproc.core.errors import ProviderUnavailable
+from extproc.core.errors import AnswerTooLong, NoAnswerInTime, ProviderUnavailable
 from extproc.core.headers import Headers
 from extproc.core.ports import Answer, Call
 
 CONNECTIONS: Final = 100
 TO_ONE_HOST: Final = 32
+THROUGH_A_SOCKET: Final = 512
+OF_AIOHTTP: Final = ("User-Agent", "Accept", "Accept-Encoding")  # what it would add by itself
+BEHIND: Final = "upstream"  # in place of a host's name
+ENCODED: Final = ("", "identity")
 
 
 class HttpFetch:
@@ -41,25 +46,7 @@ class HttpFetch:
 
     async def send(self, call: Call) -> Answer:
         """Raises ProviderUnavailable with the host and the kind of failure, and nothing of what was sent."""
-        try:
-            return await self._sent(call)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            kind = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
-            raise ProviderUnavailable(f"{_host(call.url)}: {kind}") from None
-
-    async def _sent(self, call: Call) -> Answer:
-        async with self._opened().request(
-            call.method,
-            call.url,
-            headers=call.headers,
-            data=call.body or None,
-            timeout=aiohttp.ClientTimeout(total=call.timeout),
-            allow_redirects=False,
-        ) as response:
-            body = await _at_most(response.content, call.max_bytes)
-            if body is None:
-                raise ProviderUnavailable(f"{_host(call.url)}: more than {call.max_bytes} bytes")
-            return Answer(response.status, Headers.of(response.headers.items()), body)
+        return await _sent(self._opened(), call, call.url, _host(call.url))
 
     def _opened(self) -> aiohttp.ClientSession:
         """Made in the loop that uses it, which is not there yet when the gateway is built."""
@@ -70,6 +57,59 @@ class HttpFetch:
                 trust_env=False,
             )
         return self._session
+
+
+class SocketFetch:
+    """As HttpFetch, to whoever listens on a Unix socket: `url` is a path with its query, spelt as on the wire, and the
+    call's headers say the host. Nothing is added to them, and one that comes packed is no answer."""
+
+    def __init__(self, socket: str) -> None:
+        self._socket = socket
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def send(self, call: Call) -> Answer:
+        """Raises ProviderUnavailable, and nothing of what was sent."""
+        answer = await _sent(self._opened(), call, URL(f"http://{BEHIND}{call.url}", encoded=True), BEHIND)
+        if (answer.headers.get("content-encoding") or "").strip().lower() not in ENCODED:
+            raise ProviderUnavailable(f"{BEHIND}: an answer that is packed, and nobody asked for that")
+        return answer
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.UnixConnector(self._socket, limit=THROUGH_A_SOCKET),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                auto_decompress=False,
+                skip_auto_headers=OF_AIOHTTP,
+            )
+        return self._session
+
+
+async def _sent(session: aiohttp.ClientSession, call: Call, url: str | URL, host: str) -> Answer:
+    """`host` is what a failure may name."""
+    try:
+        async with session.request(
+            call.method,
+            url,
+            headers=call.headers,
+            data=call.body or None,
+            timeout=aiohttp.ClientTimeout(total=call.timeout),
+            allow_redirects=False,
+        ) as response:
+            body = await _at_most(response.content, call.max_bytes)
+            if body is None:
+                raise AnswerTooLong(f"{host}: more than {call.max_bytes} bytes")
+            return Answer(response.status, Headers.of(response.headers.items()), body)
+    except TimeoutError:
+        raise NoAnswerInTime(f"{host}: no answer in time") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise ProviderUnavailable(f"{host}: {type(error).__name__}") from None
 
 
 def _host(url: str) -> str:

@@ -12,6 +12,7 @@ import signal
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
+from urllib.parse import unquote
 
 # Service -> what its answers call it.
 SERVICES: Final = {
@@ -39,6 +40,8 @@ class Upstream(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path.startswith("/api/v2/echo"):
             self._send({"method": self.command, "path": self.path, "headers": self._fields(), "body": body})
+        elif self.service == "users" and path.startswith("/users/"):
+            self._send({**SERVICES[self.service], "id": unquote(path.removeprefix("/users/"))})
         elif path in ("/healthz", "/public/status"):
             self._send({**SERVICES[self.service], "status": "ok"})
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from extproc.config.load import Loaded
 from extproc.core.authentication import Authentication
@@ -13,8 +13,9 @@ from extproc.core.handover import Handover
 from extproc.core.policy import Authenticator, Phase, Policy, cookies_of, credential_query
 from extproc.core.ports import Ports, TokenSigner
 from extproc.core.problems import InvalidConfig, Problem
-from extproc.core.processing import MAX_SHOWN
-from extproc.plan.model import Plan, PolicySpec, RoutePlan, ToUpstream
+from extproc.core.processing import MAX_SHOWN, longer
+from extproc.core.specs import AGGREGATE, AggregateSpec
+from extproc.plan.model import Plan, PolicySpec, RoutePlan, ToAggregate, ToUpstream
 from extproc.plan.processing import OF_REQUESTS, OF_RESPONSES
 from extproc.plan.times import upstreams_of
 from extproc.plugins.registry import Registry
@@ -62,13 +63,16 @@ class _Assembler:
 
     def served(self, route: RoutePlan, methods: Mapping[str, Authenticator]) -> ServedRoute:
         who = (_authenticate(route, methods),) if route.authentication else ()
-        built = [(spec, Link(spec.kind, self._policy(spec))) for spec in route.policies]
+        specs = [_forwarding(spec, route, methods) for spec in route.policies]
+        built = [(spec, Link(spec.kind, self._policy(spec))) for spec in specs]
         chain = PolicyChain(
             route=route.name,
             links=(*who, *(link for spec, link in built if Phase.REQUEST in spec.phases)),
             clock=self.ports.clock,
             response_links=tuple(link for spec, link in built if spec.phases & OF_RESPONSES),
-            forward_links=tuple(link for spec, link in built if spec.phases & OF_REQUESTS),
+            forward_links=tuple(
+                replace(link, answers=spec.kind == AGGREGATE) for spec, link in built if spec.phases & OF_REQUESTS
+            ),
             stream_links=tuple(link for spec, link in built if Phase.RESPONSE_STREAM in spec.phases),
             upstreams=self.plan.choices(route),
             request_limit=min(route.body_limit, MAX_SHOWN),
@@ -77,7 +81,9 @@ class _Assembler:
             matched_query=frozenset(name.name for other in self.plan.routes for name in other.match.query),
         )
         version = route.version.version.name if route.version else ""
-        return ServedRoute(chain, route.placement.shown, self._handover(route), version)
+        deadline = route.target.spec.deadline if isinstance(route.target, ToAggregate) else None
+        held = None if deadline is None else longer(deadline)
+        return ServedRoute(chain, route.placement.shown, self._handover(route), version, held)
 
     def _handover(self, route: RoutePlan) -> Handover:
         shown = {one.name: one.credential for one in upstreams_of(self.plan, route) if one.credential is not None}
@@ -100,6 +106,16 @@ class _Assembler:
 
     def _tell(self, spec: PolicySpec, message: str) -> None:
         self.problems.append(self.loaded.problem(spec.at, message))
+
+
+def _forwarding(spec: PolicySpec, route: RoutePlan, methods: Mapping[str, Authenticator]) -> PolicySpec:
+    """An aggregate is told which headers carry the client's credential, where upstreams are to get it. A route that
+    asks nobody forwards what any method would have read."""
+    if not isinstance(spec.settings, AggregateSpec) or not route.forward.credentials:
+        return spec
+    named = [methods[name] for name in route.authentication if name in methods] or list(methods.values())
+    headers = tuple(dict.fromkeys(header for method in named for header in method.credential_headers))
+    return replace(spec, settings=replace(spec.settings, forwarded=headers))
 
 
 def _authenticate(route: RoutePlan, methods: Mapping[str, Authenticator]) -> Link:

@@ -11,12 +11,14 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
+from extproc.app.explain_parts import part_requests
 from extproc.app.explanation import Explanation, UpstreamRequest
 from extproc.app.judgements import judgements
 from extproc.app.project import Built, Project, build_gateway
 from extproc.core.authentication import Authentication
 from extproc.core.chain import Link, PolicyChain
 from extproc.core.decision import Continue, LocalReply
+from extproc.core.errors import PolicyFailed
 from extproc.core.gateway import Gateway
 from extproc.core.handover import HIDDEN, Fields, Handed, Handover
 from extproc.core.headers import Headers
@@ -27,7 +29,7 @@ from extproc.core.policy import Policy
 from extproc.core.ports import Ports
 from extproc.core.query import without
 from extproc.core.specs import LIMIT, LimitSpec
-from extproc.plan.model import RoutePlan, ToRedirect
+from extproc.plan.model import RoutePlan, ToAggregate, ToRedirect
 from extproc.plan.routing import ESCAPED_SLASH, find_route, is_odd, normal_host, normal_path
 from extproc.policies.limit import LimitPolicy
 from extproc.services.records import decided, failure
@@ -60,6 +62,12 @@ async def _explain(project: Project, request: Request, built: Built) -> Explanat
     outcome, detail = await _judge(built.gateway, built.ports, route, seen)
     handover = built.gateway.route(route.name, built.gateway.revision).handover
     explained = _explained(project, route, seen, outcome, handover, replace(asked, detail=detail))
+    if isinstance(route.target, ToAggregate) and explained.upstream is not None:
+        shown = replace(
+            seen, headers=Headers(explained.upstream.headers), query=explained.upstream.path.partition("?")[2]
+        )
+        parts = part_requests(project.plan, route, built, shown, outcome.consumer)
+        return replace(explained, upstream=None, parts=parts)
     return _discreet(explained, built.gateway)
 
 
@@ -128,6 +136,8 @@ def _explained(
     if isinstance(route.target, ToRedirect):
         status, said = route.target.status, f"to {route.target.to}"
         return replace(explained, decision="redirect", status=status, detail=said)
+    if not isinstance(outcome.decision, Continue):  # an answer of our own is made behind this call
+        raise PolicyFailed("a policy answered before everything had let the request in")
     arriving = _arriving(route, request, outcome.decision, outcome.consumer, handover)
     return _allowed(explained, handover, request, outcome.decision, arriving)
 

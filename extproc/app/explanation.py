@@ -37,6 +37,18 @@ class UpstreamRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class PartRequest:
+    """One part of an aggregate, and what its upstream would get; `said` is why that cannot be told, or would not be."""
+
+    part: str
+    upstream: str
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...] = ()
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """`status` is the gateway's own answer, 0 where the upstream answers; `calls` the sidecar's services asked."""
 
@@ -54,5 +66,6 @@ class Explanation:
     policies: tuple[Judgement, ...] = ()
     consumer: str = ""
     upstream: UpstreamRequest | None = None
+    parts: tuple[PartRequest, ...] = ()
     client_headers: tuple[tuple[str, str], ...] = ()
     body: str = field(default="", repr=False)

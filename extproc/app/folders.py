@@ -5,7 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from extproc.core.names import egress_socket
+from extproc.plan.model import Plan
+
 WORK_FOLDER: Final = ".extproc"
+
+
+def make_sockets(plan: Plan) -> None:
+    """The folder of sockets, for ourselves and our group: whoever may enter it may ask the sidecar. In it, where there
+    is an egress listener, the one in which Envoy, who is of that group, makes its own."""
+    folder = Path(plan.sidecar.folder)
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    if plan.aggregates:
+        egress = Path(egress_socket(plan.sidecar.folder)).parent
+        if not egress.is_dir():
+            egress.mkdir()
+            egress.chmod(0o770)  # whatever the umask is
 
 
 def write_private(file: Path, text: str) -> None:

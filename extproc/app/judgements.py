@@ -62,7 +62,8 @@ def _answered(one: Judgement, step: Step, failed: Judgement) -> Judgement:
     if isinstance(step.decision, LocalReply):
         said = ", ".join(_facts(step.decision))
         return replace(one, decision="refuse", reason=step.decision.reason, said=said, duration_us=took)
-    return replace(one, decision="continue", said=", ".join(_said(step.decision)), duration_us=took)
+    told = _said(step.decision) if isinstance(step.decision, Continue) else []
+    return replace(one, decision="continue", said=", ".join(told), duration_us=took)
 
 
 def _said(decision: Continue) -> list[str]:

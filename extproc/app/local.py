@@ -19,7 +19,7 @@ from extproc.app import demo
 from extproc.app.children import Child, Children
 from extproc.app.clock import SystemClock
 from extproc.app.envoy import find_envoy, validate, version_of
-from extproc.app.folders import WORK_FOLDER, write_private
+from extproc.app.folders import WORK_FOLDER, make_sockets, write_private
 from extproc.app.ports import busy
 from extproc.app.project import SOCKETS, build_gateway, read_project
 from extproc.app.serving import SIGNALS
@@ -202,6 +202,7 @@ class _Run:
 
     async def _start_pair(self, binary: str, plan: Plan, bootstrap: Path) -> Child:
         self._reporter.step("starting the sidecar and Envoy")
+        make_sockets(plan)  # Envoy listens in a folder that must be there, whichever of the two is quicker
         serve = [sys.executable, "-m", "extproc", "serve", str(self._options.file)]
         sidecar = await self._children.start(
             "sidecar",

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from extproc.app.assemble import assemble
 from extproc.app.clock import SystemClock
+from extproc.app.egress import egress_of
 from extproc.app.key_store import open_key_store
 from extproc.app.observing import Unheard
 from extproc.config.changes import Change
@@ -19,7 +20,7 @@ from extproc.config.load import Loaded, load
 from extproc.core.gateway import Gateway
 from extproc.core.ports import Clock, CounterStore, Events, KeyStore, Ports
 from extproc.core.problems import InvalidConfig, Problem
-from extproc.fetch import HttpFetch
+from extproc.fetch import HttpFetch, SocketFetch
 from extproc.plan.compile import compile_plan
 from extproc.plan.model import Plan
 from extproc.plugins.registry import Registry, discover
@@ -60,6 +61,7 @@ class Built:
     gateway: Gateway
     ports: Ports
     fetch: HttpFetch
+    back: SocketFetch
     tended: tuple[Tended, ...] = ()
     ledger: KeyLedger | None = None
     signer: Signer | None = None
@@ -71,6 +73,7 @@ class Built:
             try:
                 yield
             finally:
+                await self.back.close()
                 if self.ledger is not None:
                     await self.ledger.close()
 
@@ -111,11 +114,13 @@ def build_gateway(project: Project, counters: CounterStore | None = None, events
         problems.append(project.loaded.problem(("sidecar", "stores", "keys"), str(error)))
     keys: KeyStore = store or NoKeys()
     key_sets = StoredKeySets(clock, fetch, events.event)
-    ports = Ports(clock, counters or MemoryCounters(clock), keys, key_sets, compile_expression, fetch, random.random)
     signer = _signer(project, clock, problems)
+    egress, back = egress_of(plan, signer)
+    counters = counters or MemoryCounters(clock)
+    ports = Ports(clock, counters, keys, key_sets, compile_expression, fetch, random.random, upstreams=egress)
     gateway = assemble(plan, ports, project.registry, project.loaded, problems, signer)
     tended = (key_sets, store) if store else (key_sets,)
-    return Built(gateway, ports, fetch, tended, ledger=store, signer=signer)
+    return Built(gateway, ports, fetch, back, tended, ledger=store, signer=signer)
 
 
 def _signer(project: Project, clock: Clock, problems: list[Problem]) -> Signer | None:

@@ -19,6 +19,7 @@ from extproc.app.clock import SystemClock
 from extproc.app.counter_store import open_counters
 from extproc.app.evidence import EVIDENCE_UNSAVED, EvidenceKept, assigned_shares, open_answers, open_evidence, watched
 from extproc.app.feedback import FeedbackKept
+from extproc.app.folders import make_sockets
 from extproc.app.lag import lag_measured
 from extproc.app.observing import Gathered, Harmless, ObservedCounters, RecordedAndCounted, Summed, ToldAndCounted
 from extproc.app.ports import listen
@@ -168,7 +169,7 @@ class Sidecar:
             await stack.enter_async_context(self._built.in_use())
             await stack.enter_async_context(self._counted.in_use())
             await stack.enter_async_context(all_tended(self._tended()))
-            _make_folder(Path(self._plan.sidecar.folder))
+            make_sockets(self._plan)
             await self._serve_feedback(stack)
             await self._server.start()
             stack.push_async_callback(self._server.stop, GRACE)
@@ -187,11 +188,6 @@ class Sidecar:
             listening = listen_on_socket(path)
             stack.callback(Path(path).unlink, missing_ok=True)
             await stack.enter_async_context(http_served(listening, feedback_application(self._feedback)))
-
-
-def _make_folder(folder: Path) -> None:
-    """The folder of sockets, for ourselves and our group: whoever may enter it may ask the sidecar."""
-    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
 
 
 def free_slot(plan: Plan) -> str:

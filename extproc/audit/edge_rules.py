@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from extproc.audit.envoy import CHECKS, EXT_PROC, MANAGER, RATELIMIT, Envoy
+from extproc.audit.envoy import CHECKS, EXT_PROC, MANAGER, RATELIMIT, Envoy, mode_of
 from extproc.audit.node import Node
 from extproc.audit.places import (
     any_of,
@@ -33,6 +33,7 @@ HEADERS: Final = DOCS + "configuration/http/http_conn_man/headers"
 
 COMMON: Final = "common_http_protocol_options"
 HTTP2: Final = "http2_protocol_options"
+WRITABLE: Final = 0o002  # by others than its owner and group
 MAX_HEADERS: Final = 100  # Envoy's default
 MAX_HEADER_KIB: Final = 60  # Envoy's default
 MAX_STREAMS: Final = 100  # these three: edge best practice
@@ -92,6 +93,12 @@ def _connect(manager: Node) -> Iterator[Node]:
 def _endless_routes(envoy: Envoy) -> Iterator[Node]:
     for site in sites(envoy):
         yield from if_for_ever("route", "idle_timeout")(site.route)
+
+
+def _open_sockets(envoy: Envoy) -> Iterator[Node]:
+    for listener in envoy.listeners:
+        if (mode_of(listener) or 0) & WRITABLE:
+            yield listener.get("address", "pipe", "mode")
 
 
 RULES: Final[tuple[Rule[Envoy], ...]] = (
@@ -242,5 +249,11 @@ RULES: Final[tuple[Rule[Envoy], ...]] = (
         "Nobody can tell afterwards who asked for what.",
         "Write an access_log.",
         DOCS + "configuration/observability/access_log/usage", of(MANAGER, unless_written("access_log")),
+    ),
+    Rule(
+        "EX223", Severity.HIGH,
+        "Every user of the machine may write to this listener's socket, and reach what is behind it.",
+        "Set a mode for its owner and group alone, as 432 (0660).",
+        DOCS + "api-v3/config/core/v3/address.proto", _open_sockets,
     ),
 )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
@@ -28,6 +28,7 @@ CHECKS: Final = frozenset(
 CALLOUTS: Final = (EXT_AUTHZ, EXT_PROC, RATELIMIT, QUOTA)
 LISTENER: Final = "envoy.config.listener.v3.Listener"
 CLUSTER: Final = "envoy.config.cluster.v3.Cluster"
+OTHERS: Final = 0o007  # of a file's mode
 DUMPED: Final = "envoy.admin.v3.BootstrapConfigDump"
 
 
@@ -68,13 +69,29 @@ def read_envoy(data: object) -> Envoy:
     dumped = found.get(DUMPED)
     process = dumped[0].get("bootstrap") if dumped else whole
     static = Node() if dumped else whole.get("static_resources")  # a dump has them a second time, with their types
+    listeners = (*static.get("listeners").each(), *found[LISTENER])
+    found[MANAGER] = [node for node in found[MANAGER] if not _is_behind_the_edge(node, listeners)]
     return Envoy(
         root=whole,
         process=process if _is_bootstrap(process) else None,
-        listeners=(*static.get("listeners").each(), *found[LISTENER]),
+        listeners=listeners,
         clusters=(*static.get("clusters").each(), *found[CLUSTER]),
         typed={kind: tuple(_once(nodes, dumped)) for kind, nodes in found.items()},
     )
+
+
+def _is_behind_the_edge(manager: Node, listeners: Iterable[Node]) -> bool:
+    """On a socket of this machine that is shut to other users, whoever asks is no client: it may say whose request it
+    forwards. Envoy makes sockets 0755 where no mode is written."""
+    around = (one for one in listeners if manager.path[: len(one.path)] == one.path)
+    modes = [mode_of(one) for one in around]
+    return any(mode is not None and not mode & OTHERS for mode in modes)
+
+
+def mode_of(listener: Node) -> int | None:
+    """Of its socket, where it has one with a mode."""
+    number = listener.get("address", "pipe", "mode").number
+    return int(number) if number is not None and number.is_integer() else None
 
 
 def _is_bootstrap(node: Node) -> bool:

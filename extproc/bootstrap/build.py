@@ -14,6 +14,7 @@ from envoy_data_plane.envoy.extensions.resource_monitors.fixed_heap import v3 as
 from envoy_data_plane.google.protobuf import Struct
 
 from extproc.bootstrap.clusters import socket_address, upstream
+from extproc.bootstrap.egress import dead_end, egress_listener
 from extproc.bootstrap.explicit import write_defaults
 from extproc.bootstrap.listeners import build_listener
 from extproc.bootstrap.names import packed, plain, seconds
@@ -57,8 +58,15 @@ def build_bootstrap(plan: Plan, folder: PurePath | None = None) -> dict[str, Any
         overload_manager=_overload(),
         layered_runtime=_runtime(plan),
         static_resources=bootstrap.BootstrapStaticResources(
-            listeners=[build_listener(plan, item, secrets) for item in plan.listeners],
-            clusters=[sidecar_cluster(plan.sidecar), *_upstreams(plan, secrets)],
+            listeners=[
+                *(build_listener(plan, item, secrets) for item in plan.listeners),
+                *([egress_listener(plan)] if plan.aggregates else []),
+            ],
+            clusters=[
+                sidecar_cluster(plan.sidecar),
+                *([dead_end()] if plan.aggregates else []),
+                *_upstreams(plan, secrets),
+            ],
         ),
     )
     written: dict[str, Any] = write_defaults(plain(message))

@@ -43,7 +43,7 @@ from extproc.core.names import (
     TOLD_ADDRESS,
     USAGE_LOG,
 )
-from extproc.core.processing import BodyMode, Processing, Side
+from extproc.core.processing import BodyMode, Processing, Side, longer
 from extproc.plan.model import Plan, RoutePlan, ToModel
 
 # What ext_proc's stream is told about the exchange: enough for expressions, without a message of its own for it.
@@ -112,6 +112,7 @@ def ratelimit(plan: Plan) -> Message:
 
 
 def ext_proc(plan: Plan) -> Message:
+    held = [longer(spec.deadline) for spec in plan.aggregates]
     rewrites = any(route.placement.shown.request.headers for route in plan.routes)
     return proc.ExternalProcessor(
         grpc_service=call(plan.sidecar.timeout),
@@ -121,6 +122,8 @@ def ext_proc(plan: Plan) -> Message:
         request_attributes=list(ATTRIBUTES) if rewrites else [],
         response_attributes=list(ATTRIBUTES),
         message_timeout=call(plan.sidecar.timeout).timeout,
+        # An aggregate takes longer than a decision, and asks for that time itself; every other route keeps its own.
+        max_message_timeout=seconds(max(held)) if held else None,
         mutation_rules=_rewriting() if rewrites else None,
         metadata_options=proc.MetadataOptions(
             forwarding_namespaces=proc.MetadataOptionsMetadataNamespaces(untyped=[DECISION_NAMESPACE])

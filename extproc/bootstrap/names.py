@@ -6,12 +6,15 @@ from datetime import timedelta
 from typing import Any, Final
 
 from betterproto2 import Message
+from envoy_data_plane.envoy.config.route import v3 as route
 from envoy_data_plane.envoy.extensions.retry.host.previous_hosts import v3 as previous_hosts
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 SIDECAR_CLUSTER: Final = "extproc.sidecar"
 NO_ROUTE: Final = "extproc.no-route"
 ODD: Final = "extproc.odd"
+EGRESS: Final = "extproc.egress"
+DEAD_END: Final = "extproc.dead-end"
 
 HEADER_MUTATION: Final = "envoy.filters.http.header_mutation"
 BUFFER: Final = "envoy.filters.http.buffer"
@@ -33,6 +36,22 @@ PREVIOUS_HOSTS: Final = "envoy.retry_host_predicates.previous_hosts"
 def other_host() -> AnyMessage:
     """A retry goes to a host that has not been tried."""
     return packed(previous_hosts.PreviousHostsPredicate())
+
+
+def retries(conditions: str, number: int, each: float | None) -> route.RetryPolicy:
+    """`each` is how long one try may take."""
+    return route.RetryPolicy(
+        retry_on=conditions,
+        num_retries=number,
+        per_try_timeout=None if each is None else seconds(each),
+        retry_host_predicate=[
+            route.RetryPolicyRetryHostPredicate(
+                name=PREVIOUS_HOSTS,
+                typed_config=other_host(),
+            )
+        ],
+        host_selection_retry_max_attempts=3,
+    )
 
 
 def seconds(value: float) -> timedelta:

@@ -13,7 +13,7 @@ from envoy_data_plane.envoy.config.route import v3 as route
 from envoy_data_plane.envoy.type.matcher import v3 as matcher
 
 from extproc.bootstrap.filters import route_filters
-from extproc.bootstrap.names import NO_ROUTE, ODD, PREVIOUS_HOSTS, other_host, packed, seconds
+from extproc.bootstrap.names import DEAD_END, NO_ROUTE, ODD, packed, retries, seconds
 from extproc.core.limits import IPV6_SITE_PREFIX, Limit, Per
 from extproc.core.media_type import accept_pattern
 from extproc.core.names import CLUSTER_HEADER, LIMIT, QUOTA_HEADER, REVISION, ROUTE, upstream_cluster
@@ -23,6 +23,7 @@ from extproc.plan.model import (
     MatchPlan,
     Plan,
     RoutePlan,
+    ToAggregate,
     ToModel,
     ToRedirect,
     ToUpstream,
@@ -127,15 +128,17 @@ def _added(name: str, value: str, *, also: bool) -> core.HeaderValueOption:
 
 
 def _action(plan: Plan, item: RoutePlan) -> route.RouteAction:
-    upstreams = upstreams_of(plan, item)
+    aggregate = isinstance(item.target, ToAggregate)
     action = route.RouteAction(
         timeout=seconds(whole_time(plan, item) or 0),
-        retry_policy=_retries(upstreams),
+        retry_policy=None if aggregate else _retries(upstreams_of(plan, item)),
         rate_limits=[_rate_limit(plan, item, limit) for limit in item.placement.descriptors],
     )
     if item.stream:
         action.idle_timeout = seconds(STREAM_IDLE)
-    if isinstance(item.target, ToModel):
+    if aggregate:
+        action.cluster = DEAD_END
+    elif isinstance(item.target, ToModel):
         action.cluster_header = CLUSTER_HEADER
     elif isinstance(item.target, ToUpstream):
         action.cluster = upstream_cluster(item.target.upstream)
@@ -144,23 +147,12 @@ def _action(plan: Plan, item: RoutePlan) -> route.RouteAction:
 
 def _retries(upstreams: Sequence[UpstreamPlan]) -> route.RetryPolicy | None:
     """Of several versions the most cautious: the fewest retries, the longest time for each."""
-    retries = min(upstream.retries for upstream in upstreams)
-    if retries == 0:
+    number = min(upstream.retries for upstream in upstreams)
+    if number == 0:
         return None
     timeouts = [upstream.timeout for upstream in upstreams]
     longest = max((timeout for timeout in timeouts if timeout is not None), default=None)
-    return route.RetryPolicy(
-        retry_on=RETRY_ON,
-        num_retries=retries,
-        per_try_timeout=None if longest is None or None in timeouts else seconds(longest),
-        retry_host_predicate=[
-            route.RetryPolicyRetryHostPredicate(
-                name=PREVIOUS_HOSTS,
-                typed_config=other_host(),
-            )
-        ],
-        host_selection_retry_max_attempts=3,
-    )
+    return retries(RETRY_ON, number, None if None in timeouts else longest)
 
 
 def _rate_limit(plan: Plan, item: RoutePlan, limit: Limit) -> route.RateLimit:

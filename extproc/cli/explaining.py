@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.text import Text
 
 from extproc.app.explain import explain
-from extproc.app.explanation import BY_ENVOY, Explanation, Judgement
+from extproc.app.explanation import BY_ENVOY, Explanation, Judgement, PartRequest
 from extproc.cli.files import read
 from extproc.cli.output import console, write_json
 from extproc.core.headers import Headers, is_field_value, is_token
@@ -110,6 +110,8 @@ def _answer(explanation: Explanation) -> Text:
 
 
 def _upstream(explanation: Explanation) -> list[Text]:
+    if explanation.parts:
+        return [line for part in explanation.parts for line in _part(part)]
     arriving = explanation.upstream
     if arriving is None:
         return [Text("the upstream gets nothing", style="dim")]
@@ -119,6 +121,14 @@ def _upstream(explanation: Explanation) -> list[Text]:
         *(Text(f"  {name}: {value}") for name, value in arriving.headers),
         Text(f"  and from Envoy {', '.join(BY_ENVOY)}", style="dim"),
     ]
+
+
+def _part(part: PartRequest) -> list[Text]:
+    """One call of an aggregate; where it waits for another, or would not be made, the template stands for its path."""
+    told = Text.assemble("for ", (part.part, "bold"), " the upstream ", (part.upstream, "bold"), " gets")
+    said = f", {part.said}" if part.said else ""
+    fields = [Text(f"  {name}: {value}") for name, value in part.headers]
+    return [told, Text(f"  {part.method} {part.path}{said}"), *fields]
 
 
 def _client(explanation: Explanation) -> list[Text]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from cel_expr_python import cel
 
+from extproc.core.aggregation import named_parts
 from extproc.core.errors import CouldNotDecide
 from extproc.core.variables import OF_CONSUMER, OF_PAYLOADS, OF_RESPONSE, TYPES
 
@@ -35,9 +36,10 @@ ENVIRONMENTS: Final = 64  # kept; expressions of one gateway read much the same 
 BEFORE_ANSWERS: Final = (OF_RESPONSE, *OF_PAYLOADS)
 # An ext_proc stream for the answer brings no headers of the request, and none brings claims.
 BEHIND_ANSWERS: Final = ("request.headers", "consumer.claims", *OF_PAYLOADS)
-OF_EVENTS: Final = ("request.headers", "consumer.claims", "request.json", "response.json", "value")
-OF_REQUESTS: Final = (OF_RESPONSE, "consumer.claims", "event.", "value")
-MAPPED: Final = ("consumer.claims", "request.json", "response.json", "event.", "request.headers")
+OF_EVENTS: Final = ("request.headers", "consumer.claims", "request.json", "response.json", "value", "parts")
+OF_REQUESTS: Final = (OF_RESPONSE, "consumer.claims", "event.", "value", "parts")
+MAPPED: Final = ("consumer.claims", "request.json", "response.json", "event.", "request.headers", "parts")
+OF_PARTS: Final = (OF_RESPONSE, "consumer.claims", "event.", "value")
 
 
 class ExpressionFailed(CouldNotDecide):
@@ -101,7 +103,11 @@ def compile_expression(text: str) -> CelExpression:
 
 def compile_condition(text: str) -> CelExpression:
     """As compile_expression, for an expression that must say yes or no, and before there is a response."""
-    compiled = _compiled(text, BEFORE_ANSWERS)
+    return _condition(text, BEFORE_ANSWERS)
+
+
+def _condition(text: str, hidden: tuple[str, ...]) -> CelExpression:
+    compiled = _compiled(text, hidden)
     kind = compiled.compiled.return_type().name()
     if kind not in ("BOOL", "DYN"):
         raise ValueError(f"a condition must be true or false, this one is of type {kind.lower()}")
@@ -112,6 +118,15 @@ def asks_who(text: str) -> bool:
     """Whether a condition that compiles reads anything of the consumer: without those variables it would not."""
     try:
         _environment((*BEFORE_ANSWERS, OF_CONSUMER)).compile(text)
+    except RuntimeError:
+        return True
+    return False
+
+
+def reads_in_parts(text: str, variable: str) -> bool:
+    """The same of one variable, for an expression of an aggregate that compiles."""
+    try:
+        _environment((*OF_PARTS, variable)).compile(text)
     except RuntimeError:
         return True
     return False
@@ -135,6 +150,18 @@ def check_event_expression(text: str) -> None:
 def check_request_expression(text: str) -> None:
     """Raises ValueError for what cannot be evaluated when a request is edited."""
     _compiled(text, OF_REQUESTS)
+
+
+def check_part_expression(text: str) -> None:
+    """Raises ValueError for what cannot be evaluated where an aggregate asks for its parts."""
+    named_parts(text)
+    _compiled(text, OF_PARTS)
+
+
+def check_part_condition(text: str) -> None:
+    """As check_part_expression, for what must be true or false."""
+    named_parts(text)
+    _condition(text, OF_PARTS)
 
 
 def check_value_expression(text: str) -> None:

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
 from extproc.config.access import Authorize
-from extproc.config.agreements import CERTAIN, exactly_one, having, never, rules
+from extproc.config.aggregate import Merge, Parts
+from extproc.config.agreements import CERTAIN, NOTHING, SOMETHING, exactly_one, having, never, rules
 from extproc.config.limits import LimitUse
 from extproc.config.match import Match
 from extproc.config.settings import NO_SIZE, Duration, Name, Settings, Size
@@ -18,8 +19,13 @@ from extproc.config.versions import VersionUse
 from extproc.core.processing import MAX_SHOWN
 
 MAX_BODY: Final = 64 * 1024 * 1024  # Envoy buffers it: a larger upload wants a streaming route
-TARGETS: Final = ("upstream", "model", "redirect", "feedback")
-ONE_TARGET: Final = "a route leads to one of upstream, model, redirect and feedback"
+TARGETS: Final = ("upstream", "model", "redirect", "aggregate", "feedback")
+ONE_TARGET: Final = "a route leads to one of upstream, model, redirect, aggregate and feedback"
+NO_PARTS: Final = "merge says how the parts of an aggregate become one answer, and there is none"
+NO_ENDLESS_PARTS: Final = (
+    "an aggregate ends: leave out stream, and write merge: {ndjson: always} for parts as they come"
+)
+NOT_ADAPTED: Final = "bodies are adapted on their way from an upstream: write the words of this version in merge.body"
 NO_STREAM_TIMEOUT: Final = "a streaming route has no timeout: leave out one of stream and timeout"
 OWN_QUERY: Final = "a redirected prefix keeps the request's own query: leave the ? out of redirect.to"
 
@@ -145,13 +151,16 @@ class RouteSettings(Settings):
 
 
 class Route(RouteSettings):
-    """Which requests, who may make them, how often, and where they go: one of `upstream`, `model`, `redirect` and
-    `feedback`."""
+    """Which requests, who may make them, how often, and where they go: one of `upstream`, `model`, `redirect`,
+    `aggregate` and `feedback`."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             *exactly_one(TARGETS, ONE_TARGET)["allOf"],
             never(having(stream={"const": True}, timeout=CERTAIN), NO_STREAM_TIMEOUT),
+            never({"required": ["merge"], "properties": {"merge": SOMETHING, "aggregate": NOTHING}}, NO_PARTS),
+            never(having(stream={"const": True}, aggregate=SOMETHING), NO_ENDLESS_PARTS),
+            never(having(aggregate=SOMETHING, version=having(adapt_to=CERTAIN)), NOT_ADAPTED),
             never(
                 having(
                     redirect=having(to={"type": "string", "pattern": r"^[^$]*\?"}),
@@ -175,6 +184,11 @@ class Route(RouteSettings):
     feedback: Literal[True] | None = None
     """Take what consumers say of answers that they got: `POST` with `{"request_id": ID, "score": 0.8}`. A consumer may
     score its own requests, each once, of the models that have `score: {feedback: true}`."""
+    aggregate: Parts | None = None
+    """The parts of an answer that the gateway puts together itself, by name, 16 at most: calls to upstreams, made at
+    the same time where none reads another's `parts.NAME`. All of it within the route's `timeout`, of 60s at most."""
+    merge: Merge | None = None
+    """How the parts of `aggregate` become one answer. Left out: an object with a member for each."""
     version: VersionUse | None = None
     """The version of the API that it serves, and how its bodies become those of another one."""
     stream: bool = False
@@ -182,10 +196,23 @@ class Route(RouteSettings):
 
     @model_validator(mode="after")
     def _leads_somewhere(self) -> Self:
-        if sum(target is not None for target in (self.upstream, self.model, self.redirect, self.feedback)) != 1:
+        targets = (self.upstream, self.model, self.redirect, self.aggregate, self.feedback)
+        if sum(target is not None for target in targets) != 1:
             raise ValueError(ONE_TARGET)
+        self._puts_together()
         if self.stream and self.timeout is not None:
             raise ValueError(NO_STREAM_TIMEOUT)
         if self.redirect and self.match.path_prefix and "?" in self.redirect.to:
             raise ValueError(OWN_QUERY)
         return self
+
+    def _puts_together(self) -> None:
+        """Raises ValueError for what an aggregate cannot be."""
+        if self.aggregate is None:
+            if self.merge is not None:
+                raise ValueError(NO_PARTS)
+            return
+        if self.stream:
+            raise ValueError(NO_ENDLESS_PARTS)
+        if self.version is not None and self.version.adapt_to is not None:
+            raise ValueError(NOT_ADAPTED)

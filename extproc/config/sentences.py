@@ -39,6 +39,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "too_short": "has {actual_length} entries, needs at least {min_length}",
+    "too_long": "has more than {max_length} entries",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
     "string_pattern_mismatch": "is not spelled as it must be: {pattern}",

@@ -25,6 +25,8 @@ from pydantic import (
 from extproc.config.expressions import (
     check_answer_expression,
     check_event_expression,
+    check_part_condition,
+    check_part_expression,
     check_request_expression,
     check_value_expression,
     compile_condition,
@@ -269,6 +271,8 @@ Condition = Annotated[str, AfterValidator(parse_condition), written("CEL conditi
 AnswerCel = Annotated[str, _checked(check_answer_expression), written("CEL expression")]
 EventCel = Annotated[str, _checked(check_event_expression), written("CEL expression")]
 RequestCel = Annotated[str, _checked(check_request_expression), written("CEL expression")]
+PartCel = Annotated[str, _checked(check_part_expression), written("CEL expression")]
+PartCondition = Annotated[str, _checked(check_part_condition), written("CEL condition")]
 ValueCel = Annotated[str, _checked(check_value_expression), written("CEL expression")]
 ServedFile = Annotated[Path, AfterValidator(_beside), written("file")]
 Network = Annotated[IpNetwork, PlainValidator(parse_network), written("network", NETWORK, NO_NETWORK)]

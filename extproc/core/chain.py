@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from extproc.core.decision import CONTINUE, NO_EDITS, Continue, Decision, LocalReply
+from extproc.core.decision import CONTINUE, NO_EDITS, Continue, LocalReply
 from extproc.core.errors import CouldNotDecide, InvalidMutation, PolicyFailed
 from extproc.core.message import Consumer, Request, Response
-from extproc.core.outcome import Merged, Outcome, Step
+from extproc.core.outcome import Judgement, Merged, Outcome, Step
+from extproc.core.own_answers import OwnAnswer, OwnStream
 from extproc.core.policy import Context, Policy
 from extproc.core.ports import Clock
 from extproc.core.processing import DEFAULT_RESPONSE_LIMIT, MAX_SHOWN
@@ -18,11 +19,13 @@ from extproc.core.streams import BodyEditor, Editors
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One policy in its place. `authenticates` is true for the one that may name the consumer."""
+    """One policy in its place. `authenticates` is true for the one that may name the consumer, `answers` for the one
+    that may answer in place of an upstream, on a request's way there."""
 
     name: str
     policy: Policy
     authenticates: bool = False
+    answers: bool = False
 
 
 def note(error: BaseException, so_far: Outcome) -> None:
@@ -110,6 +113,7 @@ class PolicyChain:
         for link in links:
             started = now
             try:  # the call itself may raise, where a policy's method is no coroutine
+                decision: Judgement
                 if forward:
                     decision = await link.policy.on_forward(_rewritten(request, merged), context)
                 elif response is None:
@@ -140,8 +144,10 @@ class PolicyChain:
             raise unchosen
         return outcome
 
-    def _check(self, link: Link, decision: Decision, *, forward: bool) -> None:
+    def _check(self, link: Link, decision: Judgement, *, forward: bool) -> None:
         if isinstance(decision, LocalReply):
+            return
+        if isinstance(decision, OwnAnswer | OwnStream) and link.answers and forward:
             return
         if not isinstance(decision, Continue):
             raise PolicyFailed(f"policy {link.name!r} answered {type(decision).__name__}, not a decision")

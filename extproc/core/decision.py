@@ -145,7 +145,7 @@ class LocalReply:
         HTTPStatus(self.status)
         if not REASON.fullmatch(self.reason):
             raise InvalidMutation(f"{self.reason!r} is not a reason code: snake_case, at most 64 characters")
-        _check_reply(self.headers)
+        check_reply(self.headers)
         if len(self.body) > MAX_REPLY_BODY:
             raise InvalidMutation(f"a local reply has at most {MAX_REPLY_BODY} bytes of body")
 
@@ -154,7 +154,7 @@ class LocalReply:
         return self.status >= LOWEST_REFUSAL
 
 
-def _check_reply(fields: tuple[tuple[str, str], ...]) -> None:
+def check_reply(fields: tuple[tuple[str, str], ...]) -> None:
     """A reply's fields are held to the same rules as edits. Only cookies come in a field each, since they cannot be
     joined (RFC 9110 §5.3)."""
     if len(fields) > MAX_HEADERS:

@@ -8,7 +8,10 @@ ExtprocError
 │   ├── InvalidMutation     a policy asked for a header or body edit that Envoy must not make
 │   ├── BodyTooLarge        a policy made a body that Envoy cannot hold, or an answer is longer than its route takes
 │   ├── StoreUnavailable    a store could not answer in time, or is full
-│   └── ProviderUnavailable an identity provider could not be asked, or what it said was no answer
+│   ├── Overloaded          as much is under way already as may be at the same time
+│   └── ProviderUnavailable somebody outside could not be asked, or what was said was no answer
+│       ├── NoAnswerInTime
+│       └── AnswerTooLong
 ├── RefusedLimits           files with rate limits cannot be used; those before them stay in force
 ├── InvalidToken            a token is not believed; whoever asked turns that into a refusal
 └── ProtocolViolation       Envoy's side of an ext_proc stream broke the order of messages; the stream is aborted
@@ -75,6 +78,21 @@ class ProviderUnavailable(CouldNotDecide):
     """
 
     reason = "provider_unavailable"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class NoAnswerInTime(ProviderUnavailable):
+    """There may be one later; nobody waits for it any more."""
+
+
+class AnswerTooLong(ProviderUnavailable):
+    """There was an answer, of which no more was read than may be."""
+
+
+class Overloaded(CouldNotDecide):
+    """Refused at once rather than late: what waits for an answer holds memory and connections meanwhile."""
+
+    reason = "overloaded"
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 

@@ -36,6 +36,7 @@ from extproc.core.exchange_messages import (
 )
 from extproc.core.half import JUDGING, SETTLED, Half, State
 from extproc.core.message import Request
+from extproc.core.own_answers import OwnAnswer
 from extproc.core.processing import MAX_SHOWN, BodyMode, Processing
 
 NO_BODY: Final = "a request with trailers has a body between them and its headers"
@@ -87,13 +88,16 @@ class Exchange:
             self._asked = half
         return asked
 
-    def decided(self, decision: Decision) -> Reply:
-        """Raises InvalidMutation for an edit that this phase cannot carry."""
+    def decided(self, decision: Decision | OwnAnswer) -> Reply:
+        """Raises InvalidMutation for an edit that this phase cannot carry, or an answer of our own in place of an
+        upstream's that is there already."""
         half, self._asked = self._asked, None
         if half is None or half.state not in JUDGING:
             raise ProtocolViolation("nothing was asked")
         judging = half.judged()
-        if isinstance(decision, LocalReply):
+        if isinstance(decision, OwnAnswer) and half is not self._request:
+            raise InvalidMutation("an upstream has answered already")
+        if isinstance(decision, LocalReply | OwnAnswer):
             self._over = True
             return ImmediateReply(decision)
         return self._continue(decision, judging, of_request=half is self._request)

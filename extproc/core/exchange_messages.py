@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from extproc.core.decision import NO_EDITS, HeaderEdits, LocalReply
 from extproc.core.message import Request, Response
+from extproc.core.own_answers import OwnAnswer
 
 NO_REQUEST = Request("", "")
 
@@ -123,7 +124,9 @@ class TrailersReply:
 
 @dataclass(frozen=True, slots=True)
 class ImmediateReply:
-    reply: LocalReply
+    """A refusal, or an answer of our own."""
+
+    reply: LocalReply | OwnAnswer
 
 
 @dataclass(frozen=True, slots=True)

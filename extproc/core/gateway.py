@@ -16,12 +16,14 @@ from extproc.core.specs import LIMIT
 @dataclass(frozen=True, slots=True)
 class ServedRoute:
     """`shown` is what the route's ext_proc mode shows of an exchange; `handover` what the upstream is given besides the
-    request; `version` is the API's that it serves."""
+    request; `version` is the API's that it serves; `held` is for how many seconds Envoy is asked to wait for an answer
+    of our own, on routes that have one."""
 
     chain: PolicyChain
     shown: Processing = UNPROCESSED
     handover: Handover = NOTHING_MORE
     version: str = ""
+    held: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

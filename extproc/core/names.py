@@ -87,6 +87,11 @@ CALL_REQUEST_ID: Final = "x-extproc-request-id"  # a rate limit call names no re
 CALL_ADDRESS: Final = "x-extproc-address"  # ext_authz's source.address is the last proxy, however many are trusted
 CALL_REVISION: Final = "x-extproc-revision"  # an ext_proc stream without an ext_authz answer has none
 
+# How a call of the sidecar's own is routed by the egress listener: the upstream, and which part of which route asks it.
+# Both are removed before the upstream.
+EGRESS_UPSTREAM: Final = "x-extproc-upstream"
+EGRESS_PART: Final = "x-extproc-part"
+
 # `details` of a local reply made by ext_proc; Envoy's own local-reply mapping leaves bodies with this prefix alone.
 REPLY_DETAILS: Final = "extproc_"
 
@@ -113,3 +118,17 @@ def is_removed_at_edge(header: str) -> bool:
 def sidecar_sockets(folder: str, workers: int) -> tuple[str, ...]:
     """The socket paths of every worker's slots: two each, so that a successor can start before its predecessor ends."""
     return tuple(f"{folder}/worker-{worker}.{slot}.sock" for worker in range(workers) for slot in ("a", "b"))
+
+
+def egress_socket(folder: str) -> str:
+    """Where Envoy listens for the sidecar: in a folder of its own, since Envoy makes the socket."""
+    return f"{folder}/egress/envoy.sock"
+
+
+def egress_host(upstream: str) -> str:
+    """An upstream's name as Envoy compares it, which is in lower case: two names that differ in case stay two."""
+    return "".join(f"^{letter.lower()}" if letter.isupper() else letter for letter in upstream)
+
+
+def egress_part(route: str, part: str) -> str:
+    return f"{route}/{part}"

@@ -9,15 +9,19 @@ from typing import NamedTuple
 from extproc.core.decision import NO_EDITS, Continue, Decision, HeaderEdits, LocalReply
 from extproc.core.limits import Judged, Settlement
 from extproc.core.message import Consumer
+from extproc.core.own_answers import OwnAnswer, OwnStream
 from extproc.core.quick import quick
 from extproc.core.rewrite import Rewrite
+
+Judgement = Decision | OwnAnswer | OwnStream
+Reply = LocalReply | OwnAnswer | OwnStream
 
 
 class Step(NamedTuple):
     """What one policy said, and how long it took (nanoseconds). None: it said nothing that may be acted on."""
 
     policy: str
-    decision: Decision | None
+    decision: Judgement | None
     duration: int
 
 
@@ -26,7 +30,7 @@ class Step(NamedTuple):
 class Outcome:
     """The merged decision of a chain, with the way to it."""
 
-    decision: Decision
+    decision: Judgement
     consumer: Consumer | None = None
     steps: tuple[Step, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -36,7 +40,8 @@ class Outcome:
     @property
     def ended_by(self) -> str:
         """The policy that refused or failed; empty where none did."""
-        return self.steps[-1].policy if self.steps and not isinstance(self.steps[-1].decision, Continue) else ""
+        last = self.steps[-1] if self.steps else None
+        return last.policy if last and (last.decision is None or isinstance(last.decision, LocalReply)) else ""
 
 
 @dataclass(slots=True)
@@ -48,7 +53,7 @@ class Merged:
     response: HeaderEdits = NO_EDITS
     body: bytes | None = None
     upstream: str | None = None
-    reply: LocalReply | None = None
+    reply: Reply | None = None
     steps: list[Step] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
     remove_query: tuple[str, ...] = ()
@@ -56,9 +61,9 @@ class Merged:
     judged: Judged | None = None
     rewrite: Rewrite | None = None
 
-    def add(self, decision: Decision) -> None:
+    def add(self, decision: Judgement) -> None:
         """Raises InvalidMutation where two sets of edits are too much together."""
-        if isinstance(decision, LocalReply):
+        if not isinstance(decision, Continue):
             self.reply = self._promised(decision)
         else:
             if decision.request is not NO_EDITS:
@@ -75,7 +80,7 @@ class Merged:
                 self.remove_query = tuple(dict.fromkeys(self.remove_query + decision.remove_query))
             if decision.rewrite is not None:
                 self.rewrite = self.rewrite.then(decision.rewrite) if self.rewrite else decision.rewrite
-        if decision.judged is not None:
+        if isinstance(decision, Continue | LocalReply) and decision.judged is not None:
             self.judged = decision.judged
         if decision.facts:
             self.facts.update(decision.facts)
@@ -87,7 +92,7 @@ class Merged:
         )  # fmt: skip
         return Outcome(self.reply or continued, self.consumer, tuple(self.steps), self.facts, self.held, self.judged)
 
-    def _promised(self, reply: LocalReply) -> LocalReply:
+    def _promised(self, reply: Reply) -> Reply:
         """A refusal by a later policy still tells what the earlier ones promised the client: RateLimit, for one."""
         named = {name for name, _ in reply.headers}
         promised = tuple((name, value) for name, value in self.response.set if name not in named)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from extproc.core.errors import ProviderUnavailable
 from extproc.core.evidence import Evidence, Series, Sums
 from extproc.core.feedback import Answered
 from extproc.core.headers import Headers
@@ -13,6 +15,7 @@ from extproc.core.limits import Charge, CounterState, Settlement
 from extproc.core.message import Consumer
 from extproc.core.record import DecisionRecord
 from extproc.core.shares import AS_WRITTEN, Shares
+from extproc.core.specs import PartSpec
 from extproc.core.tally import Tally
 from extproc.core.windows import Addition, Counted
 
@@ -191,6 +194,31 @@ class Fetch(Protocol):
         """Raises ProviderUnavailable where there was no whole answer in time."""
 
 
+class Upstreams(Protocol):
+    """The way back through Envoy: upstreams of the file, with Envoy's balancing, TLS and retries."""
+
+    def entered(self) -> AbstractContextManager[None]:
+        """Around all calls of one request. Raises Overloaded where as many requests as may are making theirs."""
+
+    async def send(self, route: str, part: PartSpec, call: Call, consumer: Consumer | None) -> Answer:
+        """Ask a part's upstream; the call's `url` is a path with its query. Who is asking, and what the gateway itself
+        shows that upstream, is added on the way, and wins over the call's own headers.
+
+        Raises:
+            ProviderUnavailable: there was no whole answer; NoAnswerInTime and AnswerTooLong say why.
+        """
+
+
+class NoUpstreams:
+    """Where there is no Envoy to go through."""
+
+    def entered(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    async def send(self, route: str, part: PartSpec, call: Call, consumer: Consumer | None) -> Answer:
+        raise ProviderUnavailable("there is no way to an upstream here")
+
+
 class Expression(Protocol):
     """A compiled expression over the variables of `extproc.core.variables`."""
 
@@ -236,7 +264,8 @@ def never() -> float:
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What a policy is built with. A policy keeps the ones it needs and no others. `expression` compiles CEL, `chance`
-    is a number from 0 to below 1, another one each time, `shares` what versions of models get now."""
+    is a number from 0 to below 1, another one each time, `shares` what versions of models get now; `upstreams` are
+    asked by way of Envoy."""
 
     clock: Clock
     counters: CounterStore
@@ -246,3 +275,4 @@ class Ports:
     fetch: Fetch
     chance: Callable[[], float] = never
     shares: ShareTable = AS_WRITTEN
+    upstreams: Upstreams = field(default_factory=NoUpstreams)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final
 
 from extproc.core.addresses import Network
@@ -17,6 +18,7 @@ LIMIT: Final = "limit"
 CHOOSE: Final = "choose"
 VERSION: Final = "version"
 ADAPT: Final = "adapt"
+AGGREGATE: Final = "aggregate"
 
 HUNDREDTHS: Final = 100  # of a percent in a percent: the unit of weights
 
@@ -113,3 +115,60 @@ class AdaptSpec:
     request: Lens
     response: Lens
     stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PartSpec:
+    """One part of an aggregate. `path`, with its query, is a template; `headers`, `body` and `when` are CEL. `timeout`
+    is in seconds, for all tries. `accepts` are statuses that are answers besides 2xx; `default` is JSON for what is
+    not there, None where there is none; `limit` in bytes."""
+
+    name: str
+    upstream: str
+    path: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    when: str = ""
+    timeout: float = 15.0
+    retries: int = 0
+    optional: bool = False
+    default: str | None = None
+    accepts: frozenset[int] = frozenset()
+    limit: int = 1024 * 1024
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """But for those of the path."""
+        return tuple(filter(None, (self.when, self.body, *self.headers.values())))
+
+
+class Lines(Enum):
+    """When an answer is sent in lines, each part as it comes (application/x-ndjson)."""
+
+    ON_REQUEST = "on_request"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateSpec:
+    """What a route's answer is put together from. `body` is CEL over the parts, empty where they are merged by their
+    names; `marker` is the member that says what is missing. `deadline` in seconds, for all of it; `limit` in bytes.
+    `reads_body`: some expression wants the request's. `forwarded` are headers with the client's credential, where
+    upstreams get it. `said` are headers of a route's answers, which Envoy adds to whole ones alone."""
+
+    route: str
+    parts: tuple[PartSpec, ...]
+    body: str = ""
+    marker: str = ""
+    lines: Lines = Lines.ON_REQUEST
+    deadline: float = 15.0
+    limit: int = 1024 * 1024
+    reads_body: bool = False
+    forwarded: tuple[str, ...] = ()
+    said: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def upstreams(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(part.upstream for part in self.parts))

@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import unquote_plus
 
 from extproc.core.message import Consumer, Request, Response
+from extproc.core.query import parameters
 
 # Name -> type, spelled as the expression adapter knows it. A name that is not here is refused when a file is loaded.
 TYPES: Final[Mapping[str, str]] = {
     "request.method": "string",
     "request.path": "string",
     "request.query": "string",
+    "request.params": "map<string, string>",
     "request.host": "string",
     "request.scheme": "string",
     "request.headers": "map<string, string>",
@@ -33,11 +36,13 @@ TYPES: Final[Mapping[str, str]] = {
     "event.type": "string",
     "event.json": "dyn",
     "value": "dyn",
+    "parts": "map<string, dyn>",
 }
 
 OF_CONSUMER: Final = "consumer."
 OF_RESPONSE: Final = "response."
-OF_PAYLOADS: Final = ("request.json", "event.", "value")  # only the policies that edit a body have a value for these
+# Only policies that edit a body, or put one together, have a value for these.
+OF_PAYLOADS: Final = ("request.json", "event.", "value", "parts")
 ANSWERED: Final = frozenset(name for name in TYPES if name.startswith(OF_RESPONSE))
 NOTHING_MORE: Final[Mapping[str, object]] = MappingProxyType({})
 NOBODY: Final = Consumer(id="", anonymous=True)
@@ -82,10 +87,19 @@ class _Variables(Mapping[str, object]):
         return sum(1 for _ in self)
 
 
+def _decoded(query: str) -> dict[str, str]:
+    """The first of each name, which is the one that Envoy matches on."""
+    found: dict[str, str] = {}
+    for name, value in parameters(query):
+        found.setdefault(unquote_plus(name), unquote_plus(value))
+    return found
+
+
 VALUES: Final[Mapping[str, Callable[[_Variables], object]]] = {
     "request.method": lambda seen: seen.request.method,
     "request.path": lambda seen: seen.request.path,
     "request.query": lambda seen: seen.request.query,
+    "request.params": lambda seen: _decoded(seen.request.query),
     "request.host": lambda seen: seen.request.host,
     "request.scheme": lambda seen: seen.request.scheme,
     "request.headers": lambda seen: seen.request.headers.as_dict(),

@@ -26,18 +26,21 @@ from extproc.core.problems import InvalidConfig, Path
 from extproc.core.processing import DEFAULT_RESPONSE_LIMIT
 from extproc.core.specs import (
     ADAPT,
+    AGGREGATE,
     AUTHORIZE,
     CHOOSE,
     HUNDREDTHS,
     LIMIT,
     VERSION,
     AccessRule,
+    AggregateSpec,
     AuthorizeSpec,
     ChooseSpec,
     LimitSpec,
     Version,
     VersionSpec,
 )
+from extproc.plan.aggregates import aggregate_spec
 from extproc.plan.limits import carried_limits, is_plain, own_limit, tier_limits
 from extproc.plan.model import (
     DEFAULT_BODY_LIMIT,
@@ -57,6 +60,7 @@ from extproc.plan.model import (
     ScorePlan,
     SidecarPlan,
     SigningPlan,
+    ToAggregate,
     ToModel,
     ToRedirect,
     ToUpstream,
@@ -160,7 +164,11 @@ class _RouteCompiler:
             by_tier = by_tier and not shared.by_tier
             own = tuple(limit for limit in own if shared.name != quota_key(limit))
         version = self._versions.served(index)
-        used = [*self._adapting(index), *self._policies(index, route)]
+        timeout = _first(route.timeout, defaults.timeout, None)
+        deadline = timeout.total_seconds() if timeout else DEFAULT_TIMEOUT
+        response_limit = _first(route.response_limit, defaults.response_limit, DEFAULT_RESPONSE_LIMIT)
+        aggregate = aggregate_spec(self._config, route, version, deadline, response_limit)
+        used = [*self._adapting(index), *self._policies(index, route), *self._aggregating(index, aggregate)]
         phases = {phase for spec in used for phase in spec.phases}
         authorize = _first(route.authorize, defaults.authorize, None)
         fused = bool(methods or authorize or route.model or Phase.REQUEST in phases or self._shows_credential(route))
@@ -168,13 +176,12 @@ class _RouteCompiler:
         # Envoy's ratelimit filter reads its limits from a route's action, and a redirect has none.
         fused = fused or (bool(own) and route.redirect is not None) or not all(map(is_plain, own))
         judged = self._judged(own if fused else (), by_tier=by_tier)
-        timeout = _first(route.timeout, defaults.timeout, None)
         limit = _first(route.body_limit, defaults.body_limit, DEFAULT_BODY_LIMIT)
         self._check(route, used, phases, limit)
         return RoutePlan(
             name=route.name,
             match=_match(route.match),
-            target=_target(route),
+            target=_target(route, aggregate),
             authentication=methods,
             policies=(*self._gate(index, version if fused else None), *self._built_in(index, route, judged), *used),
             placement=Placement(
@@ -185,9 +192,9 @@ class _RouteCompiler:
                 shown=processing_of(phases),
                 shared=shared,
             ),
-            timeout=timeout.total_seconds() if timeout else DEFAULT_TIMEOUT,
+            timeout=deadline,
             body_limit=limit,
-            response_limit=_first(route.response_limit, defaults.response_limit, DEFAULT_RESPONSE_LIMIT),
+            response_limit=response_limit,
             stream=route.stream,
             forward=Forward(
                 signed=_first(route.forward, defaults.forward, "headers") == "signed",
@@ -219,7 +226,8 @@ class _RouteCompiler:
     def _check(self, route: Route, used: list[PolicySpec], phases: set[Phase], limit: int) -> None:
         """Raises InvalidConfig where Envoy could not show the policies what they need to see."""
         for spec in used:
-            said = flaw(spec.phases, phases, stream=route.stream, redirect=route.redirect is not None, limit=limit)
+            redirect, aggregate = route.redirect is not None, route.aggregate is not None
+            said = flaw(spec.phases, phases, stream=route.stream, redirect=redirect, limit=limit, aggregate=aggregate)
             if said:
                 raise InvalidConfig([self._loaded.problem(spec.at, said)])
 
@@ -238,6 +246,12 @@ class _RouteCompiler:
             return []
         phases = phases_of(self._kinds[ADAPT], spec)
         return [PolicySpec(ADAPT, spec, phases, ("routes", index, "version"))] if phases else []
+
+    def _aggregating(self, index: int, spec: AggregateSpec | None) -> list[PolicySpec]:
+        """Last: it answers what everybody else has let pass."""
+        if spec is None:
+            return []
+        return [PolicySpec(AGGREGATE, spec, phases_of(self._kinds[AGGREGATE], spec), ("routes", index, "aggregate"))]
 
     def _built_in(self, index: int, route: Route, limits: LimitSpec) -> list[PolicySpec]:
         """In the order in which they judge: what is refused is not counted, what is counted may be routed."""
@@ -287,7 +301,9 @@ def _access(use: AccessUse) -> AccessRule:
     )
 
 
-def _target(route: Route) -> ToUpstream | ToModel | ToRedirect:
+def _target(route: Route, aggregate: AggregateSpec | None) -> ToUpstream | ToModel | ToRedirect | ToAggregate:
+    if aggregate is not None:
+        return ToAggregate(aggregate)
     if route.upstream is not None:
         return ToUpstream(route.upstream)
     if route.model is not None:

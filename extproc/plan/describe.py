@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+from extproc.core.aggregation import needs_of
 from extproc.core.limits import Limit
 from extproc.core.names import FEEDBACK_UPSTREAM
 from extproc.core.policy import Phase
 from extproc.core.problems import spell_path
 from extproc.core.processing import BodyMode
-from extproc.core.specs import HUNDREDTHS, LIMIT, AdaptSpec, ChooseSpec, LimitSpec
+from extproc.core.specs import HUNDREDTHS, LIMIT, AdaptSpec, AggregateSpec, ChooseSpec, LimitSpec
 from extproc.core.usage import HOUR
 from extproc.core.versions import spell_moment
 from extproc.plan.description import (
@@ -20,6 +21,7 @@ from extproc.plan.description import (
     ListenerDescription,
     MatchDescription,
     MethodDescription,
+    PartDescription,
     PlanDescription,
     PolicyDescription,
     RequestBody,
@@ -36,6 +38,7 @@ from extproc.plan.model import (
     Plan,
     PolicySpec,
     RoutePlan,
+    ToAggregate,
     ToModel,
     ToRedirect,
     ValueRule,
@@ -206,6 +209,8 @@ def _field(field: FieldMatch, between: str) -> str:
 def _target(plan: Plan, route: RoutePlan) -> TargetDescription:
     if isinstance(route.target, ToModel):
         return _model(plan.models[route.target.model])
+    if isinstance(route.target, ToAggregate):
+        return _aggregate(route.target.spec)
     if isinstance(route.target, ToRedirect):
         to, status = route.target.to, route.target.status
         return TargetDescription(f"redirect {status} to {to}", "redirect", to=to, status=status)
@@ -219,3 +224,22 @@ def _model(spec: ChooseSpec) -> TargetDescription:
     shares = ", ".join(f"{item.name} {item.weight:g} % {item.upstream}" for item in versions)
     text = f"model {spec.model}: {shares}"
     return TargetDescription(text, "model", model=spec.model, sticky=spec.sticky, versions=versions)
+
+
+def _aggregate(spec: AggregateSpec) -> TargetDescription:
+    needs = needs_of(spec)
+    parts = tuple(
+        PartDescription(
+            part.name,
+            part.upstream,
+            part.method,
+            part.path,
+            part.timeout,
+            part.retries,
+            part.optional,
+            tuple(other.name for other in spec.parts if other.name in needs[part.name]),
+        )
+        for part in spec.parts
+    )
+    named = ", ".join(f"{part.name} {part.upstream}{' (optional)' if part.optional else ''}" for part in parts)
+    return TargetDescription(f"aggregate: {named}", "aggregate", parts=parts)

@@ -46,8 +46,23 @@ class VersionDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class PartDescription:
+    """One call of an aggregate. `after` are the parts whose answers it waits for."""
+
+    name: str
+    upstream: str
+    method: str
+    path: str
+    timeout_seconds: float
+    retries: int
+    optional: bool
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TargetDescription:
-    """Where a route leads. `kind` is upstream, model, redirect or feedback; what belongs to another kind is empty."""
+    """Where a route leads. `kind` is upstream, model, redirect, aggregate or feedback; what belongs to another kind is
+    empty."""
 
     text: str
     kind: str
@@ -57,6 +72,7 @@ class TargetDescription:
     versions: tuple[VersionDescription, ...] = ()
     to: str = ""
     status: int = 0
+    parts: tuple[PartDescription, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

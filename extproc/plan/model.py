@@ -13,7 +13,7 @@ from extproc.core.policy import Phase
 from extproc.core.problems import Path
 from extproc.core.processing import DEFAULT_RESPONSE_LIMIT, UNPROCESSED, BodyMode, Processing
 from extproc.core.quota import Quota
-from extproc.core.specs import ChooseSpec, LimitSpec, VersionSpec
+from extproc.core.specs import AggregateSpec, ChooseSpec, LimitSpec, VersionSpec
 from extproc.plan.shared import SharedLimit, quota_key
 from extproc.plan.tls import ListenerTlsPlan, UpstreamTlsPlan
 
@@ -65,6 +65,13 @@ class ToModel:
 class ToRedirect:
     to: str
     status: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToAggregate:
+    """To no upstream of its own: the sidecar puts the answer together, from calls by way of the egress listener."""
+
+    spec: AggregateSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +145,7 @@ class Forward:
 class RoutePlan:
     name: str
     match: MatchPlan
-    target: ToUpstream | ToModel | ToRedirect
+    target: ToUpstream | ToModel | ToRedirect | ToAggregate
     authentication: tuple[str, ...]
     policies: tuple[PolicySpec, ...]
     placement: Placement
@@ -271,6 +278,10 @@ class Plan:
         """What Envoys share, by how their buckets name it."""
         shared = [route.placement.shared for route in self.routes if route.placement.shared]
         return {quota_key(quota.limit): quota for item in shared for quota in item.quotas.values()}
+
+    @property
+    def aggregates(self) -> tuple[AggregateSpec, ...]:
+        return tuple([route.target.spec for route in self.routes if isinstance(route.target, ToAggregate)])
 
     @property
     def shows_certificates(self) -> bool:

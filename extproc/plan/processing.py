@@ -15,6 +15,9 @@ WHOLE_AND_IN_PIECES: Final = (
 )
 WHOLE_OF_NO_END: Final = "on a route with stream: true an answer may never end, and this policy waits for all of it"
 NOTHING_FORWARDED: Final = "a redirect forwards no request, and this policy edits what is forwarded"
+NOTHING_ANSWERED: Final = (
+    "an aggregate's answer is put together behind the policies, and this one edits answers: write merge.body instead"
+)
 # With the trailers: of a message that has those and no body, Envoy would show the headers alone, and let it pass.
 WHOLE: Final = Side(headers=True, body=BodyMode.BUFFERED, trailers=True)
 TOO_LARGE: Final = (
@@ -42,7 +45,15 @@ def _response(phases: AbstractSet[Phase]) -> Side:
     return Side(headers=Phase.RESPONSE in phases)
 
 
-def flaw(own: AbstractSet[Phase], all_phases: AbstractSet[Phase], *, stream: bool, redirect: bool, limit: int) -> str:
+def flaw(
+    own: AbstractSet[Phase],
+    all_phases: AbstractSet[Phase],
+    *,
+    stream: bool,
+    redirect: bool,
+    limit: int,
+    aggregate: bool = False,
+) -> str:
     """What is wrong with a policy of such phases on such a route; empty where nothing is."""
     if Phase.RESPONSE_BODY in own and Phase.RESPONSE_STREAM in all_phases:
         return WHOLE_AND_IN_PIECES
@@ -50,6 +61,8 @@ def flaw(own: AbstractSet[Phase], all_phases: AbstractSet[Phase], *, stream: boo
         return WHOLE_OF_NO_END
     if own & OF_REQUESTS and redirect:
         return NOTHING_FORWARDED
+    if own & OF_RESPONSES and aggregate:
+        return NOTHING_ANSWERED
     if Phase.REQUEST_BODY in own and limit > MAX_SHOWN:
         return TOO_LARGE
     return ""

@@ -7,7 +7,17 @@ from collections.abc import Iterable
 from datetime import UTC
 
 from extproc.core.limits import Kind, Limit
-from extproc.core.specs import HUNDREDTHS, AccessRule, AdaptSpec, AuthorizeSpec, ChooseSpec, LimitSpec, VersionSpec
+from extproc.core.specs import (
+    HUNDREDTHS,
+    AccessRule,
+    AdaptSpec,
+    AggregateSpec,
+    AuthorizeSpec,
+    ChooseSpec,
+    LimitSpec,
+    PartSpec,
+    VersionSpec,
+)
 from extproc.core.versions import ApiVersion, Status, spell_moment
 from extproc.plan.model import Plan, PolicySpec, RoutePlan, ToRedirect
 from extproc.plan.shared import SharedLimit
@@ -40,6 +50,8 @@ def rule_of(spec: PolicySpec) -> str:
     if isinstance(settings, ChooseSpec):
         shares = [f"{version.name} {version.weight / HUNDREDTHS:g} %" for version in settings.versions]
         return f"{settings.model}: {', '.join(shares)}; sticky by {settings.sticky}"
+    if isinstance(settings, AggregateSpec):
+        return ", ".join(map(part_rule, settings.parts))
     if isinstance(settings, VersionSpec | AdaptSpec):
         return brief_of(spec)
     dump = getattr(settings, "model_dump_json", None)
@@ -54,11 +66,21 @@ def brief_of(spec: PolicySpec) -> str:
         return ", ".join([*(["tier"] if settings.by_tier else []), *map(limit_rule, settings.own)])
     if isinstance(settings, ChooseSpec):
         return f"a version, sticky by {settings.sticky}"
+    if isinstance(settings, AggregateSpec):
+        return f"of {', '.join(part.name for part in settings.parts)}"
     if isinstance(settings, VersionSpec):
         return version_rule(settings.version)
     if isinstance(settings, AdaptSpec):
         return f"{settings.served} as {settings.spoken}"
     return access_rule(settings) if isinstance(settings, AuthorizeSpec) else ""
+
+
+def part_rule(part: PartSpec) -> str:
+    """`picks: GET /recommend of recommend-v1 within 0.3 s, optional`."""
+    said = f"{part.name}: {part.method} {part.path} of {part.upstream} within {part.timeout:g} s"
+    said += f", {part.retries} retries" if part.retries else ""
+    said += f", where {part.when}" if part.when else ""
+    return said + (", optional" if part.optional else "")
 
 
 def version_rule(version: ApiVersion) -> str:

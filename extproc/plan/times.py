@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from extproc.plan.model import Plan, RoutePlan, ToModel, ToUpstream, UpstreamPlan
+from extproc.plan.model import Plan, RoutePlan, ToAggregate, ToModel, ToUpstream, UpstreamPlan
 
 STREAM_IDLE: Final = 300.0
 
 
 def upstreams_of(plan: Plan, route: RoutePlan) -> tuple[UpstreamPlan, ...]:
-    """Those that may serve it; none for a redirect."""
+    """Those that may serve it, or a part of it; none for a redirect."""
+    if isinstance(route.target, ToAggregate):
+        return tuple(plan.upstreams[name] for name in route.target.spec.upstreams)
     if isinstance(route.target, ToModel):
         return tuple(plan.upstreams[name] for name in plan.models[route.target.model].upstreams)
     return (plan.upstreams[route.target.upstream],) if isinstance(route.target, ToUpstream) else ()
@@ -18,6 +20,8 @@ def upstreams_of(plan: Plan, route: RoutePlan) -> tuple[UpstreamPlan, ...]:
 
 def whole_time(plan: Plan, route: RoutePlan) -> float | None:
     """The route's own; without retries, an upstream's shorter one is the whole time too. None where there is no end."""
+    if isinstance(route.target, ToAggregate):
+        return route.timeout
     upstreams = upstreams_of(plan, route)
     if route.stream or not upstreams:
         return None

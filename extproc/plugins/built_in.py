@@ -8,6 +8,7 @@ from typing import Final
 
 from extproc.core.policy import AuthenticatorKind, PolicyKind
 from extproc.policies.adapt import Adapt
+from extproc.policies.aggregate import Aggregate
 from extproc.policies.anonymous import AnonymousKind
 from extproc.policies.api_key import ApiKeyKind
 from extproc.policies.authorize import Authorize
@@ -24,9 +25,9 @@ from extproc.policies.version import VersionPolicy
 
 # Kinds that an operator names with `use:`.
 POLICIES: Final[Mapping[str, type[PolicyKind]]] = MappingProxyType({Transform.name: Transform})
-# Kinds that keys of a route use for themselves: authorize, limits, model, version.
+# Kinds that keys of a route use for themselves: authorize, limits, model, version, aggregate.
 ROUTE_KEYS: Final[Mapping[str, type[PolicyKind]]] = MappingProxyType(
-    {kind.name: kind for kind in (VersionPolicy, Authorize, LimitPolicy, Choose, Adapt)}
+    {kind.name: kind for kind in (VersionPolicy, Authorize, LimitPolicy, Choose, Adapt, Aggregate)}
 )
 AUTHENTICATORS: Final[Mapping[str, type[AuthenticatorKind]]] = MappingProxyType(
     {

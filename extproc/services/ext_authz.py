@@ -148,6 +148,8 @@ def _encode(
     try:
         if isinstance(outcome.decision, Continue):
             return allow(outcome.decision, outcome, handover, request, stamp), outcome, detail
+        if not isinstance(outcome.decision, LocalReply):
+            raise InvalidMutation("an answer of our own, where nobody has been let in yet")
         return deny(outcome.decision, outcome, stamp).SerializeToString(), outcome, detail
     except Exception as error:  # noqa: BLE001 - text that is no Unicode, a value of the wrong type: all of it refuses
         failed = failure(error, outcome)

@@ -7,20 +7,22 @@ Nothing here decides: the exchange says what may follow, the chain what to do. W
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
 import grpc
 
-from extproc.core.decision import CONTINUE, Decision, LocalReply
-from extproc.core.errors import BodyTooLarge, CouldNotDecide, ProtocolViolation
+from extproc.core.decision import CONTINUE, Continue
+from extproc.core.errors import BodyTooLarge, CouldNotDecide, InvalidMutation, ProtocolViolation
 from extproc.core.exchange import Exchange
 from extproc.core.exchange_messages import Edit, ImmediateReply, Judge, Replies
 from extproc.core.gateway import Gateway, ServedRoute
 from extproc.core.message import Consumer, Request, Response
 from extproc.core.names import CALL_ADDRESS, CALL_REVISION
-from extproc.core.outcome import Outcome
+from extproc.core.outcome import Judgement, Outcome
+from extproc.core.own_answers import OwnStream
 from extproc.core.ports import Clock, Recorder
 from extproc.core.processing import BodyMode
 from extproc.core.streams import BodyEditor
@@ -49,6 +51,12 @@ class ExtProc:
                 for answer in await conversation.answers(message):
                     yield answer
                     if answer.HasField("immediate_response"):
+                        return
+                if conversation.answers_itself:
+                    async with aclosing(conversation.own_answer()) as answers:
+                        async for answer in answers:
+                            yield answer
+                    if conversation.finished:
                         return
         except ProtocolViolation as violation:
             conversation.record_violation(violation)
@@ -89,12 +97,19 @@ class _Conversation:
         self._judged: Outcome | None = None
         self._modes: tuple[BodyMode, BodyMode] | None = None
         self._editor: BodyEditor | None = None
+        self._owed: Judge | None = None
+        self._refused = False
         self._flowing = False  # whether a part of an edited body may have left
 
     @property
     def finished(self) -> bool:
-        """Whether all has been judged. Before that, the stream must not end cleanly."""
-        return self._exchange is not None and self._exchange.finished
+        """Whether all has been judged, or refused. Before that, the stream must not end cleanly."""
+        return self._refused or (self._exchange is not None and self._exchange.finished)
+
+    @property
+    def answers_itself(self) -> bool:
+        """Whether Envoy has been asked to wait for an answer of our own, which is to be made now."""
+        return self._owed is not None
 
     async def answers(self, message: ProcessingRequest) -> list[ProcessingResponse]:
         """Raises ProtocolViolation or BrokenOff."""
@@ -104,15 +119,39 @@ class _Conversation:
         except ProtocolViolation:
             raise
         except asyncio.CancelledError as error:
-            gone = cancelled(error)
-            self._record(replace(gone.outcome, consumer=self._consumer), started, gone.detail)
+            self._gone(error, started)
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing was decided, and that refuses
-            failed = failure(error, self._judged)
-            self._record(replace(failed.outcome, consumer=self._consumer), started, failed.detail)
-            if self._flowing:
-                raise BrokenOff from None
-            return [wire.encode(ImmediateReply(failed.reply))]
+            return [self._failed(error, started)]
+
+    async def own_answer(self) -> AsyncGenerator[ProcessingResponse]:
+        """In one piece or several. Raises as `answers` does."""
+        started, owed, self._owed = self._clock.monotonic(), self._owed, None
+        try:
+            if owed is not None:
+                async with aclosing(self._made(self._opened(), owed, started)) as made:
+                    async for piece in made:
+                        yield piece
+        except ProtocolViolation:
+            raise
+        except asyncio.CancelledError as error:
+            self._gone(error, started)
+            raise
+        except Exception as error:  # noqa: BLE001 - as in `answers`
+            yield self._failed(error, started)
+
+    def _gone(self, error: asyncio.CancelledError, started: int) -> None:
+        gone = cancelled(error)
+        self._record(replace(gone.outcome, consumer=self._consumer), started, gone.detail)
+
+    def _failed(self, error: Exception, started: int) -> ProcessingResponse:
+        """Raises BrokenOff where a part of a body has left."""
+        failed = failure(error, self._judged)
+        self._record(replace(failed.outcome, consumer=self._consumer), started, failed.detail)
+        if self._flowing:
+            raise BrokenOff from None
+        self._refused = True
+        return wire.encode(ImmediateReply(failed.reply))
 
     async def _answered(self, message: ProcessingRequest, started: int) -> list[ProcessingResponse]:
         self._introduce(message)
@@ -120,6 +159,10 @@ class _Conversation:
         exchange = self._opened()
         asked = exchange.receive(heard)
         if isinstance(asked, Judge):
+            held = self._served.held if self._served is not None else None
+            if held is not None and isinstance(asked.message, Request):
+                self._owed = asked
+                return [wire.more_time(held)]
             return [await self._judged_by_policies(exchange, asked, started)]
         replies = await self._edit(exchange, asked.chunk, end=asked.end) if isinstance(asked, Edit) else asked
         return [wire.encode(reply) for reply in replies]
@@ -128,11 +171,30 @@ class _Conversation:
         if isinstance(asked.message, Response) and not self._edits:
             return wire.encode(exchange.decided(CONTINUE))
         self._judged = outcome = await decided(self._judge(asked))
+        if isinstance(outcome.decision, OwnStream):
+            raise InvalidMutation("an answer in pieces, for which nobody asked Envoy to wait")
         answer = wire.encode(exchange.decided(outcome.decision))
         await self._begin_editing(asked, outcome.decision)
         self._record(outcome, started, "")
         self._judged = None
         return answer
+
+    async def _made(self, exchange: Exchange, asked: Judge, started: int) -> AsyncGenerator[ProcessingResponse]:
+        self._judged = outcome = await decided(self._judge(asked))
+        decision = outcome.decision
+        if not isinstance(decision, OwnStream):
+            answer = wire.encode(exchange.decided(decision))
+            self._record(outcome, started, "")
+            self._judged = None
+            yield answer
+            return
+        async with aclosing(decision.pieces) as pieces:
+            self._flowing = True  # when its beginning has left, a failure can only break it off
+            yield wire.encode(exchange.answer(decision.status, decision.headers))
+            async for piece in pieces:
+                yield wire.encode(exchange.answered(piece, end=False))
+        yield wire.encode(exchange.answered(b"", end=True))
+        self._record(replace(outcome, facts={**outcome.facts, **decision.facts}), started, "")
 
     async def _edit(self, exchange: Exchange, chunk: bytes, *, end: bool) -> Replies:
         editor = self._editor
@@ -144,11 +206,11 @@ class _Conversation:
             made += await decided(editor.finish())
         return exchange.edited(made, end=end or editor.ended)
 
-    async def _begin_editing(self, asked: Judge, decision: Decision) -> None:
+    async def _begin_editing(self, asked: Judge, decision: Judgement) -> None:
         """Before the reply to the headers leaves, while a failure can still be told as one."""
         served = self._served
         streams = served is not None and served.shown.response.body.in_chunks
-        if served is None or not streams or isinstance(decision, LocalReply) or isinstance(asked.message, Request):
+        if served is None or not streams or not isinstance(decision, Continue) or isinstance(asked.message, Request):
             return
         self._editor = await decided(served.chain.on_stream(asked.message, self._request, self._consumer))
 

@@ -49,6 +49,7 @@ from extproc.core.names import (
     ROUTE_ATTRIBUTE,
     SCHEME_ATTRIBUTE,
 )
+from extproc.core.own_answers import OwnAnswer
 from extproc.core.processing import BodyMode
 from extproc.services.headers import decode_headers, pseudo_header, raw_options
 from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HttpStatus
@@ -227,7 +228,14 @@ def _mutation(edits: HeaderEdits, line: tuple[tuple[str, str], ...] = ()) -> Hea
     return HeaderMutation(set_headers=raw_options((*line, *edits.set)), remove_headers=edits.remove)
 
 
-def _immediate(reply: LocalReply) -> ImmediateResponse:
+def more_time(seconds: float) -> ProcessingResponse:
+    """Of this message Envoy reads nothing else, and once for each message of its own (external_processor.proto)."""
+    answer = ProcessingResponse()
+    answer.override_message_timeout.FromMilliseconds(round(seconds * 1000))
+    return answer
+
+
+def _immediate(reply: LocalReply | OwnAnswer) -> ImmediateResponse:
     return ImmediateResponse(
         status=HttpStatus(code=reply.status),  # type: ignore[arg-type]  # enums are open, every status has a number
         headers=HeaderMutation(set_headers=raw_options(reply.headers)),

@@ -15,13 +15,13 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from extproc.core.chain import note
-from extproc.core.decision import CONTINUE, Decision, LocalReply
-from extproc.core.errors import CouldNotDecide, UnknownRoute
+from extproc.core.decision import CONTINUE, Continue, Decision, LocalReply
+from extproc.core.errors import CouldNotDecide, InvalidMutation, UnknownRoute
 from extproc.core.gateway import Gateway
 from extproc.core.limits import NANOSECONDS, Charge, Counter, CounterState, Hit, Judged, Limit, Per
 from extproc.core.message import Request
 from extproc.core.names import ADDRESS, CALL_ADDRESS, CALL_REQUEST_ID, DOMAIN, LIMIT, REVISION, ROUTE
-from extproc.core.outcome import Outcome, Step
+from extproc.core.outcome import Judgement, Outcome, Step
 from extproc.core.ports import Clock, CounterStore, Recorder, never
 from extproc.core.rate_limit import rate_limit_headers, rate_limited
 from extproc.core.specs import LIMIT as LIMIT_KIND
@@ -154,8 +154,10 @@ def overridden(limit: Limit, override: RateLimitDescriptor.RateLimitOverride) ->
     return replace(limit, count=count, period=SECONDS[override.unit], burst=count)
 
 
-def encode(states: Sequence[CounterState], decision: Decision, *, legacy: bool = False) -> RateLimitResponse:
+def encode(states: Sequence[CounterState], decision: Judgement, *, legacy: bool = False) -> RateLimitResponse:
     """One status per descriptor, in their order; OVER_LIMIT as a whole when one is over."""
+    if not isinstance(decision, Continue | LocalReply):
+        raise InvalidMutation("an answer of our own, where limits are judged")
     refused = decision if isinstance(decision, LocalReply) else None
     headers = refused.headers if refused else rate_limit_headers(states, legacy=legacy)
     return RateLimitResponse(

@@ -18,6 +18,7 @@ from extproc.core.decision import UNSETTABLE, LocalReply, refusal
 from extproc.core.errors import CouldNotDecide, InvalidMutation, PolicyFailed
 from extproc.core.message import Request
 from extproc.core.outcome import Outcome
+from extproc.core.own_answers import OwnAnswer, OwnStream
 from extproc.core.record import DecisionRecord, Result
 
 ALLOWED: Final = "allowed"
@@ -119,6 +120,8 @@ def _raised(error: BaseException | None) -> TracebackType | None:
 def record_of(service: str, route: str, request: Request, outcome: Outcome, took: int, detail: str) -> DecisionRecord:
     consumer, reply = outcome.consumer, outcome.decision
     result, reason, status, policy = Result.ALLOW, ALLOWED, 0, ""
+    if isinstance(reply, OwnAnswer | OwnStream):
+        reason, status = reply.reason, reply.status
     if isinstance(reply, LocalReply):
         result = Result.ERROR if detail else Result.DENY
         reason, status, policy = reply.reason, reply.status, outcome.ended_by

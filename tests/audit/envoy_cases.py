@@ -89,6 +89,10 @@ CASES: Final[dict[str, tuple[Piece, Piece]]] = {
     "EX220": (manager("", http(JWT, is_optional=True)), manager("", http("buffer.v3.Buffer", is_optional=True))),
     "EX221": (manager("", http(AUTHZ, disabled=True)), manager("", http(PROC, disabled=True))),
     "EX222": (manager(), manager("access_log: [{name: stdout}]")),
+    "EX223": (
+        bootstrap(listener(address={"pipe": {"path": "/s", "mode": 0o666}})),
+        bootstrap(listener(address={"pipe": {"path": "/s", "mode": 0o660}})),
+    ),
     "EX301": (one(AUTHZ, "failure_mode_allow: true"), one(AUTHZ, "failure_mode_allow: false")),
     "EX302": (one(AUTHZ, GRPC % ""), one(AUTHZ, GRPC % ", timeout: 0.2s")),
     "EX303": (one(AUTHZ, GRPC % ", timeout: 0s"), one(AUTHZ, GRPC % ", timeout: 0.2s")),

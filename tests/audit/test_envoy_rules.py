@@ -176,3 +176,12 @@ def replaced(value: Any, path: tuple[Any, ...], other: object) -> Any:
     copied = value.copy()
     copied[path[0]] = replaced(value[path[0]], path[1:], other)
     return copied
+
+
+def test_who_asks_on_a_socket_that_is_shut_to_others_is_no_client() -> None:
+    """What a proxy of the same user says of its client is to be believed; a socket without a mode may be anybody's."""
+    (weak,) = manager()["static_resources"]["listeners"]
+    assert "EX201" in ids(bootstrap(weak | {"address": {"pipe": {"path": "/s"}}}))
+    assert "EX201" in ids(bootstrap(weak | {"address": {"pipe": {"path": "/s", "mode": 0o666}}}))
+    assert "EX201" not in ids(bootstrap(weak | {"address": {"pipe": {"path": "/s", "mode": 0o660}}}))
+    assert "EX201" in ids(bootstrap(weak | {"address": {"pipe": {"path": "/s", "mode": 0o660}}}, weak))

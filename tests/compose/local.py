@@ -28,6 +28,7 @@ ENVOY: Final = "101:10001"
 OURS: Final = "10001:10001"
 # Reads what root may read, for an interpreter in a folder of root's. It writes nowhere and connects to no socket.
 READS_EVERYTHING: Final = ("--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search")
+SOCKETS: Final = "sockets"
 PORTS: Final = ("8080", "9900", "9901", "9101", "9102", "9103", "9104")
 
 
@@ -75,9 +76,12 @@ class Stack:
         """A named volume, as it is after a first mount: of the owner and mode that the image's folder has."""
         folder = self.folder / name
         if not folder.exists():
-            folder.mkdir(mode=0o750)
-            if changing_user() is not None:
-                os.chown(folder, 10001, 10001)
+            made = [folder, *([folder / "egress"] if name == SOCKETS else [])]
+            for one in made:
+                one.mkdir(mode=0o750)
+                if changing_user() is not None:
+                    os.chown(one, 10001, 10001)
+            made[-1].chmod(0o770 if name == SOCKETS else 0o750)  # in which Envoy makes its own socket
         return folder
 
     def paths(self, name: str) -> dict[str, str]:

@@ -148,7 +148,7 @@ def test_no_container_is_more_open_than_the_file_says(stack: Stack) -> None:
 
 def test_the_sockets_are_for_the_sidecar_and_its_group(stack: Stack) -> None:
     listed = stack.in_sidecar("sh", "-c", "stat -c '%a %u %g' /run/extproc /run/extproc/*")
-    assert listed.splitlines() == ["750 10001 10001", "660 10001 10001"]
+    assert listed.splitlines() == ["750 10001 10001", "770 10001 10001", "660 10001 10001"]
 
 
 def test_an_upstream_is_reached_through_the_gateway_only(stack: Stack) -> None:

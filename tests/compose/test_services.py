@@ -121,15 +121,22 @@ def test_the_health_check_says_no_until_the_sidecar_is_ready() -> None:
 
 
 def test_the_sockets_are_for_the_sidecar_and_its_group(running: Stack) -> None:
-    (socket,) = running.volume("sockets").iterdir()
+    socket, egress = running.volume("sockets") / "worker-0.a.sock", running.volume("sockets") / "egress"
+    assert set(running.volume("sockets").iterdir()) == {socket, egress}
     assert (mode(socket), mode(socket.parent)) == (0o660, 0o750)
+    assert stat.S_ISSOCK(socket.stat().st_mode)
+
+
+def test_envoys_own_socket_is_for_both_and_in_the_one_folder_where_it_may_make_one(running: Stack) -> None:
+    (socket,) = (running.volume("sockets") / "egress").iterdir()
+    assert (mode(socket), mode(socket.parent)) == (0o660, 0o770)
     assert stat.S_ISSOCK(socket.stat().st_mode)
 
 
 def test_envoy_reaches_them_as_another_user_of_that_group(running: Stack) -> None:
     if changing_user() is None:
         pytest.skip("only root can run Envoy and sidecar as two users: who may connect to the sockets was not checked")
-    (socket,) = running.volume("sockets").iterdir()
+    socket = running.volume("sockets") / "worker-0.a.sock"
     assert (socket.stat().st_uid, socket.stat().st_gid) == (10001, 10001)
     connect = [sys.executable, "-S", "-c", "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"]
     for user, reaches in ((ENVOY, True), ("101:101", False), ("102:102", False)):
@@ -150,7 +157,7 @@ def test_every_outcome_is_the_one_that_a_user_expects(running: Stack) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "x-shop-edited: true" in ended.stdout
     assert "ratelimit-policy" in ended.stdout
-    assert ended.stdout.count("\n# ") == 8
+    assert ended.stdout.count("\n# ") == 9
 
 
 def test_the_client_says_which_outcome_is_another(running: Stack) -> None:

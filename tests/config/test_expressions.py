@@ -34,7 +34,7 @@ SEEN = variables(
     Consumer("acme", "premium", ("users:read",), {"level": 3, "groups": ["a", {"b": None}], "ratio": 0.5}),
     Response(200, Headers((("content-type", "application/json"),))),
     {"name": "Ada", "tags": ["x"], "age": 36, "nothing": None},
-    {"request.json": {"a": 1}, "event.type": "message", "event.json": {"b": 2}, "value": 3},
+    {"request.json": {"a": 1}, "event.type": "message", "event.json": {"b": 2}, "value": 3, "parts": {"a": 1}},
 )
 
 VALUES = [
@@ -42,6 +42,7 @@ VALUES = [
     ("request.path + '?' + request.query", "/users/1?all=1"),
     ("request.host + ' ' + request.scheme + ' ' + request.address", "api.example.com https 192.0.2.7"),
     ("request.headers['x-beta']", "1"),
+    ("request.params.all", "1"),
     ("route.name", "users"),
     ("consumer.id + ':' + consumer.tier", "acme:premium"),
     ("consumer.scopes", ["users:read"]),

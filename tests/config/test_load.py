@@ -46,6 +46,7 @@ def test_the_demo_loads_with_everything_that_it_says() -> None:
         "echo",
         "status",
         "users-v1",
+        "home",
     ]
     assert config.listeners[0].address == HostPort("0.0.0.0", 8080)
     assert config.tiers["free"].rate == Rate(10, 1)

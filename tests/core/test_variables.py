@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from extproc.core.headers import Headers
 from extproc.core.message import Consumer, Request, Response
 from extproc.core.variables import OF_PAYLOADS, TYPES, variables
@@ -23,6 +25,11 @@ def test_a_request_has_every_variable_but_the_responses() -> None:
     assert seen.keys() == {name for name in TYPES if not name.startswith(("response.", *OF_PAYLOADS))}
     assert seen["request.headers"] == {"a": "1,2"}
     assert (seen["consumer.id"], seen["consumer.scopes"], seen["route.name"]) == ("acme", ["orders:read"], "orders")
+
+
+def test_a_parameter_is_decoded_and_the_first_of_its_name() -> None:
+    seen = variables(replace(ASKED, query="q=a%20b+c&q=2&%71=3&e&x=%ff"), "orders", CALLER)
+    assert seen["request.params"] == {"q": "a b c", "e": "", "x": "\ufffd"}
 
 
 def test_a_response_has_every_variable() -> None:

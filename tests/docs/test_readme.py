@@ -49,6 +49,12 @@ SHOWN: Final = {
         "tests/policies/test_transform_requests.py",
         "tests/policies/test_transform_answers.py",
     ),
+    "Several upstreams, one answer": (
+        "tests/e2e/test_aggregates.py",
+        "tests/core/test_aggregating.py",
+        "tests/docs/test_aggregation_page.py",
+        "tests/bench/test_aggregation.py",
+    ),
     "Policies of your own": (
         "tests/e2e/test_user_policies.py",
         "tests/plugins/test_registry.py",

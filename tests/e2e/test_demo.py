@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -70,6 +71,28 @@ def test_users_of_the_old_version_are_made_from_the_new_one_and_say_until_when(d
         assert answer.headers["deprecation"] == "@1767225600"
         assert answer.headers["sunset"] == "Thu, 01 Jan 2099 00:00:00 GMT"
         assert answer.headers["link"] == '</api/v2/users>; rel="successor-version"'
+
+
+def test_home_is_one_answer_of_three_for_a_key_and_for_a_token(demo: Demo) -> None:
+    for caller, who in (
+        (demo.as_key("PREMIUM_KEY"), "premium-by-key"),
+        (demo.as_token("PREMIUM_JWT"), "premium-by-jwt"),
+    ):
+        answer = demo.get("/api/v1/home", caller)
+        assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+        assert {name: part["service"] for name, part in answer.json.items()} == {
+            "profile": "users", "orders": "orders", "picks": "recommend",
+        }  # fmt: skip
+        assert answer.json["profile"]["id"] == who
+        assert answer.headers["ratelimit-policy"].startswith('"tier";q=200')
+    assert demo.get("/api/v1/home").status == 401
+
+
+def test_home_comes_in_lines_where_that_is_asked_for(demo: Demo) -> None:
+    answer = demo.get("/api/v1/home", demo.as_key("PREMIUM_KEY") | {"accept": "application/x-ndjson"})
+    lines = [json.loads(line) for line in answer.body.splitlines()]
+    assert {line.get("part") for line in lines[:-1]} == {"profile", "orders", "picks"}
+    assert lines[-1] == {"done": True}
 
 
 def test_a_token_opens_the_users_too(demo: Demo) -> None:
@@ -244,7 +267,7 @@ def test_the_admin_address_is_healthy_and_keeps_its_plan_to_itself(demo: Demo) -
     assert admin.get("/plan").status == 401
     token = {"authorization": f"Bearer {demo.environment['ADMIN_TOKEN']}"}
     calls = {route["name"]: route["calls"] for route in admin.get("/plan", token).json["routes"]}
-    assert calls == {"users-v2": 1, "users-v1": 2, "orders-v1": 2, "recommend": 1, "echo": 1, "status": 1}
+    assert calls == {"users-v2": 1, "users-v1": 2, "orders-v1": 2, "recommend": 1, "echo": 1, "status": 1, "home": 2}
 
 
 def _keep(answers: list[Answer], answer: Answer) -> bool:

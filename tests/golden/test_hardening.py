@@ -15,6 +15,7 @@ UNTRUSTED: Final = {
     "x-original-url", "x-rewrite-url", "x-forwarded-host", "x-http-method-override", "x-http-method",
     "x-method-override",
 }  # fmt: skip
+EGRESS: Final = "extproc.egress"
 HTTP: Final = "type.googleapis.com/envoy.extensions.filters.http."
 
 CONNECTION_MANAGER: Final = {
@@ -102,8 +103,13 @@ DOWNSTREAM: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.
 UPSTREAM: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 
 
+def listeners(case: Path) -> list[dict[str, Any]]:
+    """Those that clients reach; the sidecar's own way out is held in test_egress.py."""
+    return [one for one in bootstrap_of(case)["static_resources"]["listeners"] if one["name"] != EGRESS]
+
+
 def managers(case: Path) -> Iterator[dict[str, Any]]:
-    for listener in bootstrap_of(case)["static_resources"]["listeners"]:
+    for listener in listeners(case):
         yield listener["filter_chains"][0]["filters"][-1]["typed_config"]
 
 
@@ -316,7 +322,7 @@ def test_envoys_own_refusals_leave_the_sidecars_bodies_alone(case: Path) -> None
 
 def test_connections_and_their_buffers_are_bounded(case: Path) -> None:
     bootstrap = bootstrap_of(case)
-    for listener in bootstrap["static_resources"]["listeners"]:
+    for listener in listeners(case):
         assert listener["filter_chains"][0]["filters"][0]["typed_config"]["max_connections"] == 10_000
         assert listener["per_connection_buffer_limit_bytes"] == max(32 * 1024, longest_answer(case))
     for cluster in bootstrap["static_resources"]["clusters"]:
@@ -372,7 +378,7 @@ def modes_of(case: Path) -> Iterator[dict[str, Any]]:
 def test_a_body_that_is_shown_to_the_sidecar_fits_into_one_of_its_messages(case: Path) -> None:
     """A larger one would not be a refusal but a broken call (ACCEPTANCE 23)."""
     shown = [mode for mode in modes_of(case) if "BUFFERED" in {mode.get(key) for key in SHOWS_BODIES}]
-    for listener in bootstrap_of(case)["static_resources"]["listeners"]:
+    for listener in listeners(case):
         assert listener["per_connection_buffer_limit_bytes"] < GRPC_RECEIVES
         assert not shown or listener["per_connection_buffer_limit_bytes"] >= longest_answer(case)
     for written in http_filters(case, "ext_authz.v3.ExtAuthz"):
