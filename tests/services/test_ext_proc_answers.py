@@ -171,7 +171,7 @@ async def test_no_other_policy_may_answer_in_place_of_an_upstream(serve: Serve, 
 @pytest.mark.parametrize("answer", [OwnAnswer(b"1"), OwnStream(Pieces([b"1"]))], ids=["whole", "stream"])
 @pytest.mark.parametrize("may", [True, False])
 async def test_nobody_is_let_in_by_an_answer(serve: Serve, answer: object, may: bool) -> None:
-    """Where it is decided who may call, such an answer is none, from whichever policy (row 24)."""
+    """Where it is decided who may call, such an answer is none, from whichever policy."""
     links = (Link("aggregate", Answers(answer), answers=may),)
     rig = await serve(gateway(replace(chain(), links=links)))
     reply = await rig.check(check_request())
