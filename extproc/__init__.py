@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from extproc.core.adaptation import adapt_body, adapt_event
     from extproc.core.addresses import Network, is_among, parse_address
     from extproc.core.api_key import digest, is_well_formed
-    from extproc.core.choice import choose
+    from extproc.core.choice import Draw, choose
     from extproc.core.cookies import cookie_names, cookie_of
     from extproc.core.decision import CONTINUE, Continue, Decision, HeaderEdits, LocalReply, refusal
     from extproc.core.errors import CouldNotDecide, InvalidMutation, InvalidToken, ProviderUnavailable, StoreUnavailable
@@ -50,7 +50,8 @@ if TYPE_CHECKING:
         holds,
     )
     from extproc.core.message import Consumer, Request, Response
-    from extproc.core.names import API_STATUS, API_VERSION, MODEL_VERSION
+    from extproc.core.models import BLANK, NamedBy, Pin, is_in_tiers
+    from extproc.core.names import API_STATUS, API_VERSION, MODEL_VERSION, model_cluster
     from extproc.core.policy import Authenticator, Context, Phase, Policy
     from extproc.core.ports import (
         ASYMMETRIC,
@@ -72,7 +73,16 @@ if TYPE_CHECKING:
     from extproc.core.remembered import Remembered
     from extproc.core.rewrite import Rewrite
     from extproc.core.shares import Shares
-    from extproc.core.specs import AccessRule, AdaptSpec, AuthorizeSpec, ChooseSpec, LimitSpec, Version, VersionSpec
+    from extproc.core.specs import (
+        AccessRule,
+        AdaptSpec,
+        AuthorizeSpec,
+        ChooseSpec,
+        LimitSpec,
+        ModelsSpec,
+        Version,
+        VersionSpec,
+    )
     from extproc.core.streams import BodyEditor
     from extproc.core.strict_json import loads_strictly
     from extproc.core.variables import variables
@@ -116,7 +126,10 @@ HOMES = {
         "digest",
         "is_well_formed",
     ),
-    "extproc.core.choice": ("choose",),
+    "extproc.core.choice": (
+        "Draw",
+        "choose",
+    ),
     "extproc.core.cookies": (
         "cookie_names",
         "cookie_of",
@@ -160,10 +173,17 @@ HOMES = {
         "Request",
         "Response",
     ),
+    "extproc.core.models": (
+        "BLANK",
+        "NamedBy",
+        "Pin",
+        "is_in_tiers",
+    ),
     "extproc.core.names": (
         "API_STATUS",
         "API_VERSION",
         "MODEL_VERSION",
+        "model_cluster",
     ),
     "extproc.core.policy": (
         "Authenticator",
@@ -204,6 +224,7 @@ HOMES = {
         "AuthorizeSpec",
         "ChooseSpec",
         "LimitSpec",
+        "ModelsSpec",
         "Version",
         "VersionSpec",
     ),
@@ -219,17 +240,18 @@ _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
     "API_STATUS", "API_VERSION", "ASYMMETRIC", "AccessRule", "AdaptSpec", "Answer", "AnswerCel", "ApiVersion",
-    "Authenticator", "AuthorizeSpec", "BodyEditor", "CONTINUE", "Call", "Certificate", "Charge", "ChooseSpec", "Clock",
-    "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore",
-    "Decision", "Duration", "EditableHeader", "EventCel", "Expression", "Fetch", "File", "FileOrUrl", "Flights",
-    "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "Judged", "KeySet", "KeySets",
-    "KeySource", "KeyStore", "Lens", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Memory", "Name",
-    "Network", "NotAdaptable", "Parameter", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "QueryName",
-    "Remembered", "Request", "RequestCel", "Response", "Rewrite", "Scope", "Secret", "Settings", "Settlement",
-    "ShareTable", "Shares", "Size", "StoreUnavailable", "Url", "ValueCel", "Version", "VersionSpec", "adapt_body",
-    "adapt_event", "address_subject", "choose", "cookie_names", "cookie_of", "digest", "holds", "is_among",
-    "is_well_formed", "loads_strictly", "parameters", "parameters_called", "parse_address", "rate_limit_headers",
-    "rate_limited", "read_certificate", "refusal", "variables", "version_refused",
+    "Authenticator", "AuthorizeSpec", "BLANK", "BodyEditor", "CONTINUE", "Call", "Certificate", "Charge", "ChooseSpec",
+    "Clock", "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState",
+    "CounterStore", "Decision", "Draw", "Duration", "EditableHeader", "EventCel", "Expression", "Fetch", "File",
+    "FileOrUrl", "Flights", "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "Judged",
+    "KeySet", "KeySets", "KeySource", "KeyStore", "Lens", "Limit", "LimitRate", "LimitSpec", "LocalReply",
+    "MODEL_VERSION", "Memory", "ModelsSpec", "Name", "NamedBy", "Network", "NotAdaptable", "Parameter", "Per", "Phase",
+    "Pin", "Policy", "Ports", "ProviderUnavailable", "QueryName", "Remembered", "Request", "RequestCel", "Response",
+    "Rewrite", "Scope", "Secret", "Settings", "Settlement", "ShareTable", "Shares", "Size", "StoreUnavailable", "Url",
+    "ValueCel", "Version", "VersionSpec", "adapt_body", "adapt_event", "address_subject", "choose", "cookie_names",
+    "cookie_of", "digest", "holds", "is_among", "is_in_tiers", "is_well_formed", "loads_strictly", "model_cluster",
+    "parameters", "parameters_called", "parse_address", "rate_limit_headers", "rate_limited", "read_certificate",
+    "refusal", "variables", "version_refused",
 ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from extproc.core.policy import Authenticator, Phase, Policy, cookies_of, creden
 from extproc.core.ports import Ports, TokenSigner
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.core.processing import MAX_SHOWN
+from extproc.core.specs import CHOOSE
 from extproc.plan.model import Plan, PolicySpec, RoutePlan, ToUpstream
 from extproc.plan.processing import OF_REQUESTS, OF_RESPONSES
 from extproc.plan.times import upstreams_of
@@ -62,7 +63,7 @@ class _Assembler:
 
     def served(self, route: RoutePlan, methods: Mapping[str, Authenticator]) -> ServedRoute:
         who = (_authenticate(route, methods),) if route.authentication else ()
-        built = [(spec, Link(spec.kind, self._policy(spec))) for spec in route.policies]
+        built = [(spec, Link(spec.kind, self._policy(spec), chooses=spec.kind == CHOOSE)) for spec in route.policies]
         chain = PolicyChain(
             route=route.name,
             links=(*who, *(link for spec, link in built if Phase.REQUEST in spec.phases)),

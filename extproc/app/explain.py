@@ -21,13 +21,13 @@ from extproc.core.gateway import Gateway
 from extproc.core.handover import HIDDEN, Fields, Handed, Handover
 from extproc.core.headers import Headers
 from extproc.core.message import Consumer, Request
-from extproc.core.names import CLUSTER_HEADER, REQUEST_ID, is_removed_at_edge
+from extproc.core.names import INTERNAL_PREFIX, REQUEST_ID, is_removed_at_edge
 from extproc.core.outcome import Outcome
 from extproc.core.policy import Policy
 from extproc.core.ports import Ports
 from extproc.core.query import without
 from extproc.core.specs import LIMIT, LimitSpec
-from extproc.plan.model import RoutePlan, ToRedirect
+from extproc.plan.model import RoutePlan, ToModel, ToRedirect, ours_of
 from extproc.plan.routing import ESCAPED_SLASH, find_route, is_odd, normal_host, normal_path
 from extproc.policies.limit import LimitPolicy
 from extproc.services.records import decided, failure
@@ -175,7 +175,10 @@ def _arriving(
     handed = handover.hand(decision, consumer, request.headers) if route.placement.fused else Handed()
     hidden = handover.secrets(decision.upstream)
     gone = {name for name, _ in handed.fields} | set(handed.remove)
+    gone |= set(ours_of(route.target)) if isinstance(route.target, ToModel) else set()
     gone |= {REQUEST_ID} | ({"accept-encoding"} if route.placement.edits_body else set())
     kept = tuple((name, value) for name, value in request.headers if name not in gone)
-    shown = tuple((name, hidden.get(name, value)) for name, value in handed.fields if name != CLUSTER_HEADER)
+    shown = tuple(
+        (name, hidden.get(name, value)) for name, value in handed.fields if not name.startswith(INTERNAL_PREFIX)
+    )
     return (("host", request.host), *kept, *shown)

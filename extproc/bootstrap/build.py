@@ -15,6 +15,7 @@ from envoy_data_plane.google.protobuf import Struct
 from extproc.bootstrap.clusters import socket_address, upstream
 from extproc.bootstrap.explicit import write_defaults
 from extproc.bootstrap.listeners import build_listener
+from extproc.bootstrap.models import model_clusters
 from extproc.bootstrap.names import packed, plain, seconds
 from extproc.bootstrap.secrets import file_name, secrets_of
 from extproc.bootstrap.sidecar import sidecar_cluster
@@ -56,7 +57,11 @@ def build_bootstrap(plan: Plan, folder: PurePath | None = None) -> dict[str, Any
         layered_runtime=_runtime(plan),
         static_resources=bootstrap.BootstrapStaticResources(
             listeners=[build_listener(plan, item, secrets) for item in plan.listeners],
-            clusters=[sidecar_cluster(plan.sidecar), *(upstream(item, secrets) for item in plan.upstreams.values())],
+            clusters=[
+                sidecar_cluster(plan.sidecar),
+                *(upstream(item, secrets) for item in plan.upstreams.values()),
+                *model_clusters(plan, secrets),
+            ],
         ),
     )
     written: dict[str, Any] = write_defaults(plain(message))

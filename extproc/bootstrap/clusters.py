@@ -26,9 +26,10 @@ BALANCE: Final = {
 }
 
 
-def upstream(plan: UpstreamPlan, secrets: PurePath) -> cluster.Cluster:
-    """`secrets` is the folder of the files that name its certificates."""
-    name = upstream_cluster(plan.name)
+def upstream(plan: UpstreamPlan, secrets: PurePath, name: str = "") -> cluster.Cluster:
+    """`secrets` is the folder of the files that name its certificates. `name` is for one more cluster of the same
+    endpoints."""
+    name = name or upstream_cluster(plan.name)
     return cluster.Cluster(
         name=name,
         type=DISCOVERY[plan.discovery],

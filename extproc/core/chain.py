@@ -18,11 +18,13 @@ from extproc.core.streams import BodyEditor, Editors
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One policy in its place. `authenticates` is true for the one that may name the consumer."""
+    """One policy in its place. `authenticates` is true for the one that may name the consumer, `chooses` for the one
+    that knows a model's versions."""
 
     name: str
     policy: Policy
     authenticates: bool = False
+    chooses: bool = False
 
 
 def note(error: BaseException, so_far: Outcome) -> None:
@@ -151,6 +153,8 @@ class PolicyChain:
             raise InvalidMutation(f"policy {link.name!r} may not name the consumer")
         if decision.upstream is not None and decision.upstream not in self.upstreams:
             raise InvalidMutation(f"policy {link.name!r} chose {decision.upstream!r}, which the route does not offer")
+        if (decision.cluster or decision.shadow) and not link.chooses:
+            raise InvalidMutation(f"policy {link.name!r} may not name a cluster or a shadow")
         if decision.remove_query and not self.matched_query.isdisjoint(decision.remove_query):
             taken = min(self.matched_query.intersection(decision.remove_query))
             raise InvalidMutation(f"policy {link.name!r} removes the parameter {taken!r}, which routes match on")

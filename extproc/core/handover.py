@@ -51,7 +51,7 @@ class Handover:
     def hand(self, decision: Continue, consumer: Consumer | None, seen: Headers) -> Handed:
         """All edits of a request that is let through: the policies' and our own, which win."""
         upstream = decision.upstream or self.fixed
-        granted = owned_headers(consumer, decision.upstream)
+        granted = owned_headers(consumer, decision.upstream, decision.cluster, decision.shadow)
         shown = self._token(consumer, upstream)
         removed = forged_headers(seen, granted + shown)
         edits = decision.request

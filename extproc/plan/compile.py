@@ -14,27 +14,25 @@ from extproc.config.access import AccessUse
 from extproc.config.limits import LimitUse
 from extproc.config.load import Loaded
 from extproc.config.match import Match, ValueMatch
-from extproc.config.model import Config, Model, Upstream
+from extproc.config.model import Config, Upstream
 from extproc.config.quota_stream import QUOTA_STREAM
 from extproc.config.route import Route
 from extproc.config.settings import HostPort
 from extproc.core.handover import UpstreamCredential
 from extproc.core.limits import Limit
+from extproc.core.models import NamedBy
 from extproc.core.policy import Phase, PolicyKind, phases_of
 from extproc.core.problems import InvalidConfig, Path
-from extproc.core.processing import DEFAULT_RESPONSE_LIMIT
+from extproc.core.processing import DEFAULT_RESPONSE_LIMIT, MAX_SHOWN
 from extproc.core.specs import (
     ADAPT,
     AUTHORIZE,
     CHOOSE,
-    HUNDREDTHS,
     LIMIT,
     VERSION,
     AccessRule,
     AuthorizeSpec,
-    ChooseSpec,
     LimitSpec,
-    Version,
     VersionSpec,
 )
 from extproc.plan.limits import carried_limits, is_plain, own_limit, tier_limits
@@ -61,12 +59,17 @@ from extproc.plan.model import (
     UpstreamPlan,
     ValueRule,
 )
+from extproc.plan.models import model_spec, models_spec
 from extproc.plan.processing import flaw, processing_of
 from extproc.plan.shared import SharedLimit, quota_key, shared_limit, shared_tiers
 from extproc.plan.tls import listener_tls, upstream_tls
 from extproc.plan.versions import Versions
 
 ACCEPT: Final = "accept"
+TOO_LARGE: Final = (
+    f"the model is named in the body, which is shown in one message: a body_limit of at most {MAX_SHOWN // 1024**2}MiB"
+)
+TOO_LATE: Final = "the fallback of {} waits as long as route {} may take, so that nobody stands in"
 
 
 def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
@@ -94,7 +97,7 @@ def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
         sidecar=_sidecar(config, loaded.file),
         upstreams=MappingProxyType({name: _upstream(name, item) for name, item in config.upstreams.items()}),
         authentication=MappingProxyType(_authentication(loaded)),
-        models=MappingProxyType({name: _model(name, item) for name, item in config.models.items()}),
+        models=MappingProxyType({name: model_spec(name, item) for name, item in config.models.items()}),
         routes=routes,
         descriptors=MappingProxyType(
             {(route.name, limit.name): limit for route in routes for limit in route.placement.descriptors}
@@ -156,14 +159,16 @@ class _RouteCompiler:
         timeout = _first(route.timeout, defaults.timeout, None)
         limit = _first(route.body_limit, defaults.body_limit, DEFAULT_BODY_LIMIT)
         self._check(route, used, phases, limit)
+        self._check_model(index, route, limit, timeout.total_seconds() if timeout else DEFAULT_TIMEOUT)
         return RoutePlan(
             name=route.name,
             match=_match(route.match),
-            target=_target(route),
+            target=_target(route, self._config),
             authentication=methods,
             policies=(*self._gate(index, version if fused else None), *self._built_in(index, route, judged), *used),
             placement=Placement(
                 fused=fused,
+                asks_with_body=_is_named_in_body(route),
                 # The ratelimit filter is skipped where the route's cluster is not known yet, so a fused route has
                 # its limits judged in the fused call, and only routes to a fixed upstream use the filter.
                 descriptors=() if fused else own,
@@ -208,6 +213,17 @@ class _RouteCompiler:
             if said:
                 raise InvalidConfig([self._loaded.problem(spec.at, said)])
 
+    def _check_model(self, index: int, route: Route, limit: int, timeout: float) -> None:
+        """Raises InvalidConfig for a body that no call can show, and for a version that would stand in too late."""
+        at: Path = ("routes", index, "model")
+        if _is_named_in_body(route) and limit > MAX_SHOWN:
+            raise InvalidConfig([self._loaded.problem(at, TOO_LARGE)])
+        if route.model is None or route.stream:
+            return
+        for model in models_spec(route.model, self._config).models:
+            if model.fallback is not None and (model.fallback.timeout or 0) >= timeout:
+                raise InvalidConfig([self._loaded.problem(at, TOO_LATE.format(model.model, route.name))])
+
     def _shows_credential(self, route: Route) -> bool:
         """Whether its upstream is shown a credential, which only the sidecar has. A model's routes ask it anyway."""
         return route.upstream is not None and self._config.upstreams[route.upstream].credential is not None
@@ -233,8 +249,7 @@ class _RouteCompiler:
         specs = [PolicySpec(AUTHORIZE, _authorize(authorize), at=allowed)] if authorize else []
         specs += [PolicySpec(LIMIT, limits, at=limited)] if limits.by_tier or limits.own else []
         if route.model is not None:
-            model = _model(route.model, self._config.models[route.model])
-            specs.append(PolicySpec(CHOOSE, model, at=(*at, "model")))
+            specs.append(PolicySpec(CHOOSE, models_spec(route.model, self._config), at=(*at, "model")))
         return specs
 
     def _policies(self, index: int, route: Route) -> list[PolicySpec]:
@@ -272,11 +287,15 @@ def _access(use: AccessUse) -> AccessRule:
     )
 
 
-def _target(route: Route) -> ToUpstream | ToModel | ToRedirect:
+def _is_named_in_body(route: Route) -> bool:
+    return route.model is not None and route.model.from_ == NamedBy.BODY.value
+
+
+def _target(route: Route, config: Config) -> ToUpstream | ToModel | ToRedirect:
     if route.upstream is not None:
         return ToUpstream(route.upstream)
     if route.model is not None:
-        return ToModel(route.model)
+        return ToModel(models_spec(route.model, config))
     if route.redirect is not None:
         return ToRedirect(route.redirect.to, route.redirect.status)
     raise ValueError(f"route {route.name} leads nowhere")
@@ -334,14 +353,6 @@ def _discovery(endpoints: list[HostPort]) -> Discovery:
     except ValueError:
         return Discovery.STRICT_DNS
     return Discovery.STATIC
-
-
-def _model(name: str, item: Model) -> ChooseSpec:
-    versions = tuple(
-        Version(version, choice.upstream, round(choice.weight * HUNDREDTHS))
-        for version, choice in item.versions.items()
-    )
-    return ChooseSpec(name, versions, item.sticky)
 
 
 def located_keys(keys: str, file: FilePath) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import grpc
 from google.protobuf.struct_pb2 import Struct
 
-from extproc.core.decision import Continue, LocalReply
+from extproc.core.decision import SET_COOKIE, Continue, LocalReply
 from extproc.core.errors import InvalidMutation
 from extproc.core.gateway import Gateway
 from extproc.core.handover import NOTHING_MORE, Fields, Handover
@@ -47,7 +47,8 @@ from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HttpStatus, Status
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
 NAME: Final = "ext_authz"
 REMEMBERED: Final = 1024  # certificates: a connection's own comes with each of its requests; and what clients are told
-SHORT: Final = 128  # characters: a longer value is no number, and a cookie for one client alone
+SHORT: Final = 128  # characters: a longer value is no number
+COOKIES: Final = frozenset({SET_COOKIE})  # no two can be one field (RFC 9110 §5.3)
 OK: Final[int] = grpc.StatusCode.OK.value[0]
 DENIED: Final = Status(code=grpc.StatusCode.PERMISSION_DENIED.value[0])
 
@@ -118,6 +119,7 @@ def decode(call: CheckRequest, address: str = "") -> Request:
         address=address or source.address.socket_address.address,
         id=headers.get(REQUEST_ID) or "",
         stream=http.id,
+        body=http.raw_body or http.body.encode() or None,
         certificate=_pem(certificate) if certificate else "",
     )
 
@@ -157,7 +159,7 @@ def allow(decision: Continue, outcome: Outcome, handover: Handover, request: Req
     handed = handover.hand(decision, outcome.consumer, request.headers)
     version = outcome.facts.get("version", "")
     parts = [_allowed(stamp, _who(outcome.consumer), version, handed.granted, handed.remove)]
-    parts += [_told(*field) if len(field[1]) <= SHORT else _told.__wrapped__(*field) for field in decision.response.set]
+    parts += [_told(*field) if _is_told_again(*field) else _told.__wrapped__(*field) for field in decision.response.set]
     if handed.set or decision.remove_query or outcome.held:
         parts.append(_of_request(decision, outcome, handed.set).SerializeToString())
     return b"".join(parts)
@@ -176,8 +178,12 @@ def _of_request(decision: Continue, outcome: Outcome, fields: Fields) -> CheckRe
 def _told(name: str, value: str) -> bytes:
     """A field of the answer that the client gets. A limit's, a version's are told to thousands alike."""
     answer = CheckResponse()
-    add_fields(answer.ok_response.response_headers_to_add, ((name, value),))
+    add_fields(answer.ok_response.response_headers_to_add, ((name, value),), beside=COOKIES)
     return answer.SerializeToString()
+
+
+def _is_told_again(name: str, value: str) -> bool:
+    return len(value) <= SHORT and name != SET_COOKIE
 
 
 def deny(reply: LocalReply, outcome: Outcome, stamp: Stamp) -> CheckResponse:
