@@ -20,7 +20,7 @@ from envoy_data_plane.envoy.extensions.retry.priority.previous_priorities import
 from envoy_data_plane.google.protobuf import Struct
 
 from extproc.bootstrap.clusters import upstream
-from extproc.bootstrap.names import packed, seconds
+from extproc.bootstrap.names import BUFFER_LIMIT, packed, seconds
 from extproc.core.names import (
     DECIDED_VERSION,
     DECISION_NAMESPACE,
@@ -37,10 +37,11 @@ from extproc.plan.model import Plan
 
 TOO_MANY: Final = 429
 RETRY_ON: Final = "5xx,retriable-status-codes"  # 5xx stands for no answer too: a reset, a refused connection, a timeout
+ALL: Final = 100  # percent of a version's endpoints may be left alone: another version answers then
 AT_ONCE: Final = 100  # copies on their way to one shadow: a slow one costs no more than these
 PREVIOUS_PRIORITIES: Final = "envoy.retry_priorities.previous_priorities"
 AGGREGATE: Final = "envoy.clusters.aggregate"
-ANSWERED_BY: Final = f'%UPSTREAM_METADATA(["{MODEL_METADATA}","{DECIDED_VERSION}"])%'
+ANSWERED_BY: Final = f"%UPSTREAM_METADATA({MODEL_METADATA}:{DECIDED_VERSION})%"
 CHOSEN: Final = f'metadata.filter_metadata["{DECISION_NAMESPACE}"]["{DECIDED_VERSION}"]'
 ANSWERING: Final = f'xds.upstream_host_metadata.filter_metadata["{MODEL_METADATA}"]["{DECIDED_VERSION}"]'
 # A header whose value is empty is not added (custom_request_headers).
@@ -63,7 +64,7 @@ def model_clusters(plan: Plan, secrets: PurePath) -> Iterator[cluster.Cluster]:
 
 
 def _version(plan: Plan, model: ChooseSpec, name: str, served_by: str, secrets: PurePath) -> cluster.Cluster:
-    made = upstream(plan.upstreams[served_by], secrets, version_cluster(model.model, name))
+    made = upstream(plan.upstreams[served_by], secrets, version_cluster(model.model, name), ejected=ALL)
     said = core.Metadata(filter_metadata={MODEL_METADATA: Struct.from_dict({DECIDED_VERSION: name})})
     for locality in made.load_assignment.endpoints if made.load_assignment else ():
         for endpoint in locality.lb_endpoints:
@@ -76,7 +77,8 @@ def _with_others(model: ChooseSpec, name: str, order: tuple[str, ...], budget: i
     members = aggregate.ClusterConfig(clusters=[version_cluster(model.model, version) for version in order])
     return cluster.Cluster(
         name=model_cluster(model.model, name),
-        connect_timeout=seconds(1),  # of its members alone, but it may not be left out
+        connect_timeout=seconds(1),  # connections are its members', but it may not be left out
+        per_connection_buffer_limit_bytes=BUFFER_LIMIT,
         lb_policy=cluster.ClusterLbPolicy.CLUSTER_PROVIDED,
         cluster_type=cluster.ClusterCustomClusterType(name=AGGREGATE, typed_config=packed(members)),
         circuit_breakers=_breakers(max_retries=budget),

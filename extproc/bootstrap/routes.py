@@ -20,6 +20,8 @@ from extproc.core.media_type import accept_pattern
 from extproc.core.names import (
     CLUSTER_HEADER,
     LIMIT,
+    MODEL_FALLBACK,
+    MODEL_VERSION,
     QUOTA_HEADER,
     REVISION,
     ROUTE,
@@ -158,6 +160,8 @@ def _route(plan: Plan, item: RoutePlan) -> route.Route:
         return result
     result.route = _action(plan, item)
     removed = list(ours_of(item.target)) if isinstance(item.target, ToModel) else []
+    if isinstance(item.target, ToModel):  # an upstream's own would be taken for ours; they go before ours are added
+        result.response_headers_to_remove = [MODEL_VERSION, MODEL_FALLBACK]
     removed += [QUOTA_HEADER] if item.placement.shared else []
     # An edited answer must arrive as plain text: ext_proc shows bodies as they are encoded.
     result.request_headers_to_remove = [*removed, "accept-encoding"] if item.placement.edits_body else removed
