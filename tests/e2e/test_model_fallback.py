@@ -132,7 +132,7 @@ def test_the_last_one_asked_is_the_one_that_answers(gateway: RunningGateway, ups
 
 
 def test_a_version_that_is_ejected_is_not_asked_again(gateway: RunningGateway, upstreams: Sequence[Upstream]) -> None:
-    one, two, _ = upstreams
+    one, _, _ = upstreams
     one.answers["/ejecting"] = Answer(503)
 
     def ejected() -> bool:
