@@ -15,7 +15,7 @@ from extproc.core.ports import Ports, TokenSigner
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.core.processing import MAX_SHOWN
 from extproc.core.specs import CHOOSE
-from extproc.plan.model import Plan, PolicySpec, RoutePlan, ToUpstream
+from extproc.plan.model import Plan, PolicySpec, RoutePlan, ToModel, ToUpstream, ours_of
 from extproc.plan.processing import OF_REQUESTS, OF_RESPONSES
 from extproc.plan.times import upstreams_of
 from extproc.plugins.registry import Registry
@@ -83,7 +83,8 @@ class _Assembler:
     def _handover(self, route: RoutePlan) -> Handover:
         shown = {one.name: one.credential for one in upstreams_of(self.plan, route) if one.credential is not None}
         fixed = route.target.upstream if isinstance(route.target, ToUpstream) else ""
-        return Handover(fixed, self.signer if route.forward.signed else None, shown)
+        removed = ours_of(route.target) if isinstance(route.target, ToModel) else ()
+        return Handover(fixed, self.signer if route.forward.signed else None, shown, removed)
 
     def _policy(self, spec: PolicySpec) -> Policy:
         """Where it cannot be built, a problem, and in its place one that is never asked: nothing will be served."""

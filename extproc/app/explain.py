@@ -21,13 +21,13 @@ from extproc.core.gateway import Gateway
 from extproc.core.handover import HIDDEN, Fields, Handed, Handover
 from extproc.core.headers import Headers
 from extproc.core.message import Consumer, Request
-from extproc.core.names import INTERNAL_PREFIX, REQUEST_ID, is_removed_at_edge
+from extproc.core.names import DECIDED_VERSION, MODEL_VERSION, REQUEST_ID, is_removed_at_edge
 from extproc.core.outcome import Outcome
 from extproc.core.policy import Policy
 from extproc.core.ports import Ports
 from extproc.core.query import without
 from extproc.core.specs import LIMIT, LimitSpec
-from extproc.plan.model import RoutePlan, ToModel, ToRedirect, ours_of
+from extproc.plan.model import RoutePlan, ToRedirect
 from extproc.plan.routing import ESCAPED_SLASH, find_route, is_odd, normal_host, normal_path
 from extproc.policies.limit import LimitPolicy
 from extproc.services.records import decided, failure
@@ -129,7 +129,7 @@ def _explained(
         status, said = route.target.status, f"to {route.target.to}"
         return replace(explained, decision="redirect", status=status, detail=said)
     arriving = _arriving(route, request, outcome.decision, outcome.consumer, handover)
-    return _allowed(explained, handover, request, outcome.decision, arriving)
+    return _allowed(explained, handover, request, outcome.decision, arriving, outcome.facts.get(DECIDED_VERSION, ""))
 
 
 def _discreet(explained: Explanation, gateway: Gateway) -> Explanation:
@@ -159,13 +159,23 @@ def _refused(explained: Explanation, reply: LocalReply) -> Explanation:
 
 
 def _allowed(
-    explained: Explanation, handover: Handover, request: Request, decision: Continue, arriving: Fields
+    explained: Explanation,
+    handover: Handover,
+    request: Request,
+    decision: Continue,
+    arriving: Fields,
+    version: str,
 ) -> Explanation:
     rid = replace(request, query=without(request.query, decision.remove_query)) if decision.remove_query else request
     upstream = UpstreamRequest(decision.upstream or handover.fixed, request.method, _target(rid), arriving)
     return replace(
-        explained, decision="allow", reason="allowed", upstream=upstream, client_headers=decision.response.set
+        explained, decision="allow", reason="allowed", upstream=upstream, client_headers=_told(decision, version)
     )
+
+
+def _told(decision: Continue, version: str) -> Fields:
+    """Where another version may stand in, Envoy says who answered: the one that was chosen, if all is well."""
+    return (*decision.response.set, *([(MODEL_VERSION, version)] if decision.cluster else []))
 
 
 def _arriving(
@@ -174,11 +184,7 @@ def _arriving(
     """As the fused call would have it, where there is one; but for what only the upstream may see."""
     handed = handover.hand(decision, consumer, request.headers) if route.placement.fused else Handed()
     hidden = handover.secrets(decision.upstream)
-    gone = {name for name, _ in handed.fields} | set(handed.remove)
-    gone |= set(ours_of(route.target)) if isinstance(route.target, ToModel) else set()
-    gone |= {REQUEST_ID} | ({"accept-encoding"} if route.placement.edits_body else set())
-    kept = tuple((name, value) for name, value in request.headers if name not in gone)
-    shown = tuple(
-        (name, hidden.get(name, value)) for name, value in handed.fields if not name.startswith(INTERNAL_PREFIX)
-    )
-    return (("host", request.host), *kept, *shown)
+    gone = {REQUEST_ID} | ({"accept-encoding"} if route.placement.edits_body else set())
+    reaching = handover.reaching(handed, request.headers)
+    shown = tuple((name, hidden.get(name, value)) for name, value in reaching if name not in gone)
+    return (("host", request.host), *shown)

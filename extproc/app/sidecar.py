@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from extproc.admin.application import application
 from extproc.app.background import BackgroundLog
 from extproc.app.clock import SystemClock
+from extproc.app.comparing import SHADOW_COMPARED, Comparer, compares, told_of
 from extproc.app.counter_store import open_counters
 from extproc.app.lag import lag_measured
 from extproc.app.observing import Gathered, Harmless, ObservedCounters, RecordedAndCounted, Summed, ToldAndCounted
@@ -23,6 +24,7 @@ from extproc.app.project import Project, build_gateway
 from extproc.app.serving import Tending, all_tended, http_served, settle_memory, signalled
 from extproc.app.usage import USAGE_UNSAVED, UsageKept, open_usage
 from extproc.config.model import MEMORY
+from extproc.core.comparing import Compared
 from extproc.core.gateway import Gateway
 from extproc.core.names import sidecar_sockets
 from extproc.core.ports import Ports, Recorder
@@ -30,7 +32,7 @@ from extproc.core.record import DecisionRecord
 from extproc.plan.describe import describe
 from extproc.plan.model import Plan
 from extproc.services.access_log import AccessLog
-from extproc.services.ext_authz import ExtAuthz
+from extproc.services.ext_authz import ExtAuthz, unheard
 from extproc.services.ext_proc import ExtProc
 from extproc.services.quota_stream import Quotas, QuotaStream
 from extproc.services.ratelimit import RateLimit
@@ -70,11 +72,12 @@ class Sidecar:
         recorder = RecordedAndCounted(self._recorder, self._decisions)
         usage = open_usage(plan.sidecar, clock, self._events)
         self._usage = UsageKept(usage, self._events) if usage else None
+        self._comparer = self._comparing(ports)
         self._server = Server(free_slot(plan), self._handlers(ports, recorder))
 
     def _handlers(self, ports: Ports, recorder: Recorder) -> list[grpc.GenericRpcHandler]:
         services = (
-            ExtAuthz(self._current, ports.clock, recorder),
+            ExtAuthz(self._current, ports.clock, recorder, self._comparer.put if self._comparer else unheard),
             RateLimit(self._current, ports.counters, ports.clock, recorder, ports.chance),
             ExtProc(self._current, ports.clock, recorder),
             AccessLog(ports.counters, self._usage.add if self._usage else None),
@@ -86,6 +89,16 @@ class Sidecar:
             self._metrics.watch_quotas(stream.envoys, stream.buckets)
             handlers.append(stream.handler())
         return handlers
+
+    def _comparing(self, ports: Ports) -> Comparer | None:
+        models = compares(self._plan, ports.expression)
+        tell, drop = self._harmless(self._compared), self._harmless(self._metrics.shadow_dropped)
+        return Comparer(models, ports.fetch, ports.clock, tell, drop) if models else None
+
+    def _compared(self, compared: Compared) -> None:
+        """A line for each: how alike the two are, and nothing of what they say."""
+        self._metrics.compared(compared)
+        self._recorder.event(SHADOW_COMPARED, **told_of(compared))
 
     def _current(self) -> Gateway:
         return self._gateway
@@ -107,7 +120,8 @@ class Sidecar:
 
     def _tended(self) -> tuple[Tending, ...]:
         usage = (self._usage,) if self._usage else ()
-        return (*self._built.tended, *self._counted.tended, *usage)
+        comparing = (self._comparer,) if self._comparer else ()
+        return (*self._built.tended, *self._counted.tended, *usage, *comparing)
 
     def published_keys(self) -> dict[str, object] | None:
         return self._built.signer.published() if self._built.signer else None

@@ -57,6 +57,7 @@ def _models(raw: Raw) -> Iterator[Finding]:
         yield from _tiers(raw, model, path)
         yield from _versions(model, path)
         yield from _one_credential(raw, model, path)
+        yield from _plain(raw, model, path)
 
 
 def _tiers(raw: Raw, model: Raw, path: Path) -> Iterator[Finding]:
@@ -105,6 +106,18 @@ def _one_credential(raw: Raw, model: Raw, path: Path) -> Iterator[Finding]:
         if model.get(key) is not None and other is not None:
             said = OTHER_KEY.format(served[0], other)
             yield Finding((*path, key), said, "give their upstreams one credential, or none")
+
+
+def _plain(raw: Raw, model: Raw, path: Path) -> Iterator[Finding]:
+    """What is compared we ask for ourselves, and only Envoy knows how an upstream proves who it is."""
+    if mapping(model.get("shadow")).get("compare") is None:
+        return
+    upstreams = mapping(raw.get("upstreams"))
+    for version in mapping(model.get("versions")).values():
+        name = str(mapping(version).get("upstream"))
+        if mapping(upstreams.get(name)).get("tls") is not None:
+            said = f"the upstream {name} is asked by TLS, which only Envoy does"
+            yield Finding((*path, "shadow", "compare"), said, "leave out compare")
 
 
 def _routes(raw: Raw) -> Iterator[Finding]:

@@ -153,7 +153,7 @@ class PolicyChain:
             raise InvalidMutation(f"policy {link.name!r} may not name the consumer")
         if decision.upstream is not None and decision.upstream not in self.upstreams:
             raise InvalidMutation(f"policy {link.name!r} chose {decision.upstream!r}, which the route does not offer")
-        if (decision.cluster or decision.shadow) and not link.chooses:
+        if (decision.cluster or decision.shadow or decision.compared) and not link.chooses:
             raise InvalidMutation(f"policy {link.name!r} may not name a cluster or a shadow")
         if decision.remove_query and not self.matched_query.isdisjoint(decision.remove_query):
             taken = min(self.matched_query.intersection(decision.remove_query))

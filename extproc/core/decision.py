@@ -117,7 +117,7 @@ class Continue:
     is what the request holds of counters until it ends; `judged` when limits were judged.
 
     Of the choice between a model's versions alone: `cluster` is Envoy's name for the upstream with those that stand in
-    for it, `shadow` the model whose shadow gets a copy.
+    for it, `shadow` the model whose shadow gets a copy, `compared` the one whose shadow is asked by ourselves.
     """
 
     request: HeaderEdits = NO_EDITS
@@ -132,6 +132,7 @@ class Continue:
     rewrite: Rewrite | None = None
     cluster: str = ""
     shadow: str = ""
+    compared: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,7 @@ class Merged:
         continued = Continue(
             self.request, self.response, self.body, None, chosen.upstream,
             remove_query=self.remove_query, rewrite=self.rewrite, cluster=chosen.cluster, shadow=chosen.shadow,
+            compared=chosen.compared,
         )  # fmt: skip
         return Outcome(self.reply or continued, self.consumer, tuple(self.steps), self.facts, self.held, self.judged)
 

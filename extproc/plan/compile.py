@@ -60,15 +60,17 @@ from extproc.plan.model import (
     ValueRule,
 )
 from extproc.plan.models import model_spec, models_spec
-from extproc.plan.processing import flaw, processing_of
+from extproc.plan.processing import OF_REQUESTS, flaw, processing_of
 from extproc.plan.shared import SharedLimit, quota_key, shared_limit, shared_tiers
 from extproc.plan.tls import listener_tls, upstream_tls
 from extproc.plan.versions import Versions
 
 ACCEPT: Final = "accept"
 TOO_LARGE: Final = (
-    f"the model is named in the body, which is shown in one message: a body_limit of at most {MAX_SHOWN // 1024**2}MiB"
+    f"what names the model or is compared is shown in one message: a body_limit of at most {MAX_SHOWN // 1024**2}MiB"
 )
+EDITED: Final = "a policy of this route edits requests on their way, and what is compared is asked for as they came"
+ENDLESS: Final = "on a route with stream: true an answer may never end, and what is compared is a whole one"
 TOO_LATE: Final = "the fallback of {} waits as long as route {} may take, so that nobody stands in"
 
 
@@ -159,7 +161,7 @@ class _RouteCompiler:
         timeout = _first(route.timeout, defaults.timeout, None)
         limit = _first(route.body_limit, defaults.body_limit, DEFAULT_BODY_LIMIT)
         self._check(route, used, phases, limit)
-        self._check_model(index, route, limit, timeout.total_seconds() if timeout else DEFAULT_TIMEOUT)
+        self._check_model(index, route, used, limit, timeout.total_seconds() if timeout else DEFAULT_TIMEOUT)
         return RoutePlan(
             name=route.name,
             match=_match(route.match),
@@ -168,7 +170,7 @@ class _RouteCompiler:
             policies=(*self._gate(index, version if fused else None), *self._built_in(index, route, judged), *used),
             placement=Placement(
                 fused=fused,
-                asks_with_body=_is_named_in_body(route),
+                asks_with_body=_is_named_in_body(route) or self._compares(route),
                 # The ratelimit filter is skipped where the route's cluster is not known yet, so a fused route has
                 # its limits judged in the fused call, and only routes to a fixed upstream use the filter.
                 descriptors=() if fused else own,
@@ -213,16 +215,24 @@ class _RouteCompiler:
             if said:
                 raise InvalidConfig([self._loaded.problem(spec.at, said)])
 
-    def _check_model(self, index: int, route: Route, limit: int, timeout: float) -> None:
-        """Raises InvalidConfig for a body that no call can show, and for a version that would stand in too late."""
+    def _check_model(self, index: int, route: Route, used: Sequence[PolicySpec], limit: int, timeout: float) -> None:
+        """Raises InvalidConfig for a body that no call can show, for copies that would be of another request, and for a
+        version that would stand in too late."""
         at: Path = ("routes", index, "model")
-        if _is_named_in_body(route) and limit > MAX_SHOWN:
+        if (_is_named_in_body(route) or self._compares(route)) and limit > MAX_SHOWN:
             raise InvalidConfig([self._loaded.problem(at, TOO_LARGE)])
+        if self._compares(route) and (route.stream or any(spec.phases & OF_REQUESTS for spec in used)):
+            raise InvalidConfig([self._loaded.problem(at, ENDLESS if route.stream else EDITED)])
         if route.model is None or route.stream:
             return
         for model in models_spec(route.model, self._config).models:
             if model.fallback is not None and (model.fallback.timeout or 0) >= timeout:
                 raise InvalidConfig([self._loaded.problem(at, TOO_LATE.format(model.model, route.name))])
+
+    def _compares(self, route: Route) -> bool:
+        """Whether some shadow of it is asked by ourselves, who must have the whole request for that."""
+        models = models_spec(route.model, self._config).models if route.model is not None else ()
+        return any(model.shadow is not None and model.shadow.compare is not None for model in models)
 
     def _shows_credential(self, route: Route) -> bool:
         """Whether its upstream is shown a credential, which only the sidecar has. A model's routes ask it anyway."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import unquote
@@ -12,6 +13,7 @@ from urllib.parse import unquote
 import grpc
 from google.protobuf.struct_pb2 import Struct
 
+from extproc.core.comparing import Comparison
 from extproc.core.decision import SET_COOKIE, Continue, LocalReply
 from extproc.core.errors import InvalidMutation
 from extproc.core.gateway import Gateway
@@ -39,6 +41,7 @@ from extproc.core.names import (
 )
 from extproc.core.outcome import Outcome
 from extproc.core.ports import Clock, Recorder
+from extproc.core.query import without
 from extproc.services.headers import add_fields, call_metadata, decode_headers
 from extproc.services.records import ALLOWED, cancelled, decided, failure, reading, record_of
 from extproc.wire.auth_pb2 import CheckRequest, CheckResponse, DeniedHttpResponse
@@ -60,13 +63,25 @@ class Stamp(NamedTuple):
     revision: str
 
 
+def unheard(comparison: Comparison) -> None:
+    """For whoever compares nothing."""
+
+
 class ExtAuthz:
     """Answers Check. `gateway` gives the plan in force when the call arrives."""
 
-    def __init__(self, gateway: Callable[[], Gateway], clock: Clock, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        gateway: Callable[[], Gateway],
+        clock: Clock,
+        recorder: Recorder,
+        compare: Callable[[Comparison], None] = unheard,
+    ) -> None:
+        """`compare` takes what is to be asked of two versions, and must return at once."""
         self._gateway = gateway
         self._clock = clock
         self._recorder = recorder
+        self._compare = compare
 
     async def check(self, call: CheckRequest, context: grpc.aio.ServicerContext[CheckRequest, bytes]) -> bytes:
         """The answer as it is sent: a CheckResponse, written already."""
@@ -87,6 +102,8 @@ class ExtAuthz:
             failed = failure(error)
             outcome, detail, handover = failed.outcome, failed.detail, NOTHING_MORE
         answer, outcome, detail = _encode(outcome, handover, detail, request, Stamp(route, revision))
+        if isinstance(outcome.decision, Continue) and outcome.decision.compared:
+            self._compare(_comparison(route, request, outcome, outcome.decision, handover))
         self._record(route, request, outcome, started, detail)
         return answer
 
@@ -99,6 +116,18 @@ class ExtAuthz:
             self.check, request_deserializer=reading(CheckRequest), response_serializer=None
         )
         return grpc.method_handlers_generic_handler(SERVICE, {"Check": method})
+
+
+def _comparison(route: str, request: Request, outcome: Outcome, decision: Continue, handover: Handover) -> Comparison:
+    """What was let through, as it arrives: without the client's credential, and with who is asking."""
+    handed = handover.hand(decision, outcome.consumer, request.headers)
+    arriving = replace(
+        request,
+        headers=Headers(handover.reaching(handed, request.headers)),
+        query=without(request.query, decision.remove_query) if decision.remove_query else request.query,
+    )
+    version = outcome.facts.get(DECIDED_VERSION, "")
+    return Comparison(decision.compared, version, route, arriving, outcome.consumer)
 
 
 def decode(call: CheckRequest, address: str = "") -> Request:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from extproc.core.comparing import Agreement, Compared, Comparison, Told
+from extproc.core.message import Request
 from extproc.core.record import Result
 from extproc.telemetry import Metrics
 from extproc.telemetry.labels import REASONS, REASONS_OF_A_POLICY
@@ -35,6 +37,9 @@ def counted() -> Metrics:
     metrics.watch_store("memory", lambda: 1, 2)
     metrics.store_operated("memory", "allowed")
     metrics.happened("keys_read")
+    told = Told("v1", None, 1)
+    metrics.compared(Compared(Comparison("m", "v1", "r", Request("GET", "/")), told, told, {"f": Agreement.AGREE}))
+    metrics.shadow_dropped("m")
     return metrics
 
 

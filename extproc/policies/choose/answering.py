@@ -25,6 +25,7 @@ class Answers:
         self._spec = spec
         self._chance = chance
         self._shadowed = spec.shadow.share / WHOLE if spec.shadow else 0.0
+        self._compares = spec.shadow is not None and spec.shadow.compare is not None
         self._made: dict[tuple[str, str, bool], Continue] = {}
 
     def of(self, pick: Pick) -> Continue:
@@ -49,7 +50,8 @@ class Answers:
             upstream=spec.version(name).upstream,
             facts={MODEL: spec.model, VERSION: name, CHOSEN_BY: why, **({SHADOW: copied} if copied else {})},
             cluster=model_cluster(spec.model, name) if spec.fallback else "",
-            shadow=spec.model if copied else "",
+            shadow=spec.model if copied and not self._compares else "",
+            compared=spec.model if copied and self._compares else "",
         )
 
 
