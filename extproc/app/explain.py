@@ -57,7 +57,8 @@ async def _explain(project: Project, request: Request, built: Built) -> Explanat
     route = find_route(project.plan, seen)
     if route is None:
         return replace(asked, status=HTTPStatus.NOT_FOUND, reason="no_route", detail="no route matches this request")
-    outcome, detail = await _judge(built.gateway, built.ports, route, seen)
+    shown = seen if route.placement.asks_with_body else replace(seen, body=None)
+    outcome, detail = await _judge(built.gateway, built.ports, route, shown)
     handover = built.gateway.route(route.name, built.gateway.revision).handover
     explained = _explained(project, route, seen, outcome, handover, replace(asked, detail=detail))
     return _discreet(explained, built.gateway)
