@@ -26,7 +26,7 @@ NO_FROM: Final = f"write body, header:NAME in lower case, or path: with a templa
 
 def in_hundredths(value: float) -> float:
     if not math.isclose(round(value * HUNDREDTHS), value * HUNDREDTHS, abs_tol=1e-6):  # 0.29 * 100 is below 29
-        raise ValueError("weights are percentages in steps of 0.01")
+        raise ValueError("percentages are in steps of 0.01")
     return value
 
 
