@@ -4,10 +4,10 @@ subject and on them alone."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
-from extproc import ChooseSpec, Consumer, Draw, Shares, ShareTable, is_in_tiers
+from extproc import ChooseSpec, Consumer, Draw, Shares, ShareTable, Version, is_in_tiers
 
 REMEMBERED: Final = 4096  # consumers of one route; their names are short, while a header may be as long as one likes
 Drawn = Callable[[str, str | None], str | None]
@@ -35,15 +35,12 @@ class Draws:
         spec = self._spec
         versions = shares.applied_to(spec.versions) if shares else spec.versions
         salt = spec.salt or spec.model
-        draws: dict[str | None, Draw] = {}  # of the few tiers that versions name, and of all others
+        # Of the tiers that versions name, and of all others.
+        named = {None, *(tier for version in versions for tier in version.tiers)}
+        draws = {tier: Draw(salt, _allowed(versions, tier)) for tier in named}
 
         def drawn(subject: str, tier: str | None) -> str | None:
-            named = tier if tier in self._tiers else None
-            draw = draws.get(named)
-            if draw is None:
-                asking = Consumer("", tier=named)
-                allowed = [version for version in versions if is_in_tiers(asking, version.tiers)]
-                draw = draws[named] = Draw(salt, allowed)
+            draw = draws.get(tier) or draws[None]
             version = draw.of(subject)
             return None if version is None else version.name
 
@@ -51,6 +48,6 @@ class Draws:
         self._drawn: Drawn = drawn
         self._remembered: Drawn = functools.lru_cache(REMEMBERED)(drawn)
 
-    @functools.cached_property
-    def _tiers(self) -> frozenset[str | None]:
-        return frozenset(tier for version in self._spec.versions for tier in version.tiers)
+
+def _allowed(versions: Iterable[Version], tier: str | None) -> list[Version]:
+    return [version for version in versions if is_in_tiers(Consumer("", tier), version.tiers)]

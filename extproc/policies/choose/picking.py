@@ -82,9 +82,9 @@ class VersionPicker:
             ruled = self._ruled(request, context)
             if ruled is not None:
                 return ruled
-        subject = self.subjects.of(request, consumer)
-        version = self.draws.of(subject.text, consumer, remembered=subject.few)
-        return NONE_ALLOWED if version is None else Pick(version, subject.why, subject.cookie)
+        subject, why, few, cookie = self.subjects.of(request, consumer)
+        version = self.draws.of(subject, consumer, remembered=few)
+        return NONE_ALLOWED if version is None else Pick(version, why, cookie)
 
     def _pinned(self, pin: Pin, request: Request, consumer: Consumer | None) -> Pick | LocalReply | None:
         """Whoever may not pin is drawn for as anybody is. Who may, and names what is not there, must not be taken to
