@@ -14,6 +14,7 @@ from tests.e2e.upstreams import Answer, Received, Upstream, started
 pytestmark = pytest.mark.e2e
 
 SLOW: Final = 60.0  # seconds: longer than anybody waits, and cut short when the upstream is closed
+FENCE: Final = "/all?fence"
 GATEWAY: Final = (
     HEAD
     + """
@@ -68,9 +69,9 @@ def _nothing_received(upstreams: Sequence[Upstream]) -> None:
 def copies(gateway: RunningGateway, upstream: Upstream, number: int) -> list[Received]:
     """So many of them, and none behind: the copy of a later request is there, and theirs would have been."""
     eventually(lambda: len(upstream.received) >= number, f"{number} copies")
-    gateway.client.get("/all?fence", FREE)
-    eventually(lambda: upstream.received[-1].target == "/all?fence", "the copy of a later request")
-    return upstream.received[:-1]
+    gateway.client.get(FENCE, FREE)
+    eventually(lambda: FENCE in [one.target for one in upstream.received], "the copy of a later request")
+    return [one for one in upstream.received if one.target != FENCE]
 
 
 def test_a_copy_is_the_same_request_and_says_that_it_is_one(
