@@ -9,6 +9,7 @@ from extproc.config.expressions import asks_who, compile_condition
 from extproc.config.raw import Raw, anonymous, inherited, items, mapping
 from extproc.config.sentences import nearest
 from extproc.core.models import BLANK
+from extproc.core.names import is_removed_at_edge
 from extproc.core.problems import Finding, Path
 
 NOBODY: Final = "nobody is asked who they are, and so nobody has a tier"
@@ -126,6 +127,7 @@ def _routes(raw: Raw) -> Iterator[Finding]:
         written = route.get("model")
         yield from _dangling(raw, written, path)
         yield from _template(route, written, path)
+        yield from _unsendable(written, path)
         for name in models_of(raw, route):
             model = mapping(mapping(raw.get("models")).get(name))
             yield from _strangers(raw, route, name, model, path)
@@ -159,6 +161,14 @@ def _template(route: Raw, written: Any, path: Path) -> Iterator[Finding]:
     elif isinstance(prefix, str) and not _meet(before, prefix):
         said = f"no path below {prefix} has a model's name there"
         yield Finding((*path, "from"), said, f"write path:{prefix.rstrip('/')}/{BLANK}")
+
+
+def _unsendable(written: Any, path: Path) -> Iterator[Finding]:
+    """A header that is removed at the edge would name no model, ever."""
+    source = mapping(written).get("from")
+    name = str(source).removeprefix("header:")
+    if isinstance(source, str) and name != source and is_removed_at_edge(name):
+        yield Finding((*path, "from"), f"no client can send {name}: it is removed at the edge", "write another header")
 
 
 def _meet(before: str, prefix: str) -> bool:
