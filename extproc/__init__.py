@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from extproc.core.addresses import Network, is_among, parse_address
     from extproc.core.aggregating import Aggregator
     from extproc.core.api_key import digest, is_well_formed
-    from extproc.core.choice import choose
+    from extproc.core.choice import Draw, choose
     from extproc.core.cookies import cookie_names, cookie_of
     from extproc.core.decision import CONTINUE, Continue, Decision, HeaderEdits, LocalReply, refusal
     from extproc.core.errors import CouldNotDecide, InvalidMutation, InvalidToken, ProviderUnavailable, StoreUnavailable
@@ -51,7 +51,8 @@ if TYPE_CHECKING:
         holds,
     )
     from extproc.core.message import Consumer, Request, Response
-    from extproc.core.names import API_STATUS, API_VERSION, MODEL_VERSION
+    from extproc.core.models import BLANK, NamedBy, Pin, is_in_tiers
+    from extproc.core.names import API_STATUS, API_VERSION, MODEL_VERSION, model_cluster
     from extproc.core.own_answers import OwnAnswer, OwnStream
     from extproc.core.policy import Authenticator, Context, Phase, Policy
     from extproc.core.ports import (
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
         AuthorizeSpec,
         ChooseSpec,
         LimitSpec,
+        ModelsSpec,
         Version,
         VersionSpec,
     )
@@ -128,7 +130,10 @@ HOMES = {
         "digest",
         "is_well_formed",
     ),
-    "extproc.core.choice": ("choose",),
+    "extproc.core.choice": (
+        "Draw",
+        "choose",
+    ),
     "extproc.core.cookies": (
         "cookie_names",
         "cookie_of",
@@ -172,10 +177,17 @@ HOMES = {
         "Request",
         "Response",
     ),
+    "extproc.core.models": (
+        "BLANK",
+        "NamedBy",
+        "Pin",
+        "is_in_tiers",
+    ),
     "extproc.core.names": (
         "API_STATUS",
         "API_VERSION",
         "MODEL_VERSION",
+        "model_cluster",
     ),
     "extproc.core.own_answers": (
         "OwnAnswer",
@@ -221,6 +233,7 @@ HOMES = {
         "AuthorizeSpec",
         "ChooseSpec",
         "LimitSpec",
+        "ModelsSpec",
         "Version",
         "VersionSpec",
     ),
@@ -248,6 +261,7 @@ __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
     "digest", "holds", "is_among", "is_well_formed", "loads_strictly", "parameters", "parameters_called",
     "parse_address", "rate_limit_headers", "rate_limited", "read_certificate", "refusal", "variables",
     "version_refused",
+    "BLANK", "Draw", "ModelsSpec", "NamedBy", "Pin", "is_in_tiers", "model_cluster",
 ]  # fmt: skip
 
 

@@ -14,8 +14,8 @@ from extproc.core.policy import Authenticator, Phase, Policy, cookies_of, creden
 from extproc.core.ports import Ports, TokenSigner
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.core.processing import MAX_SHOWN, longer
-from extproc.core.specs import AGGREGATE, AggregateSpec
-from extproc.plan.model import Plan, PolicySpec, RoutePlan, ToAggregate, ToUpstream
+from extproc.core.specs import AGGREGATE, CHOOSE, AggregateSpec
+from extproc.plan.model import Plan, PolicySpec, RoutePlan, ToAggregate, ToModel, ToUpstream, ours_of
 from extproc.plan.processing import OF_REQUESTS, OF_RESPONSES
 from extproc.plan.times import upstreams_of
 from extproc.plugins.registry import Registry
@@ -64,7 +64,7 @@ class _Assembler:
     def served(self, route: RoutePlan, methods: Mapping[str, Authenticator]) -> ServedRoute:
         who = (_authenticate(route, methods),) if route.authentication else ()
         specs = [_forwarding(spec, route, methods) for spec in route.policies]
-        built = [(spec, Link(spec.kind, self._policy(spec))) for spec in specs]
+        built = [(spec, Link(spec.kind, self._policy(spec), chooses=spec.kind == CHOOSE)) for spec in specs]
         chain = PolicyChain(
             route=route.name,
             links=(*who, *(link for spec, link in built if Phase.REQUEST in spec.phases)),
@@ -88,7 +88,8 @@ class _Assembler:
     def _handover(self, route: RoutePlan) -> Handover:
         shown = {one.name: one.credential for one in upstreams_of(self.plan, route) if one.credential is not None}
         fixed = route.target.upstream if isinstance(route.target, ToUpstream) else ""
-        return Handover(fixed, self.signer if route.forward.signed else None, shown)
+        removed = ours_of(route.target) if isinstance(route.target, ToModel) else ()
+        return Handover(fixed, self.signer if route.forward.signed else None, shown, removed)
 
     def _policy(self, spec: PolicySpec) -> Policy:
         """Where it cannot be built, a problem, and in its place one that is never asked: nothing will be served."""

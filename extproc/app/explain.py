@@ -23,7 +23,7 @@ from extproc.core.gateway import Gateway
 from extproc.core.handover import HIDDEN, Fields, Handed, Handover
 from extproc.core.headers import Headers
 from extproc.core.message import Consumer, Request
-from extproc.core.names import CLUSTER_HEADER, REQUEST_ID, is_removed_at_edge
+from extproc.core.names import DECIDED_VERSION, MODEL_VERSION, REQUEST_ID, is_removed_at_edge
 from extproc.core.outcome import Outcome
 from extproc.core.policy import Policy
 from extproc.core.ports import Ports
@@ -59,7 +59,8 @@ async def _explain(project: Project, request: Request, built: Built) -> Explanat
     route = find_route(project.plan, seen)
     if route is None:
         return replace(asked, status=HTTPStatus.NOT_FOUND, reason="no_route", detail="no route matches this request")
-    outcome, detail = await _judge(built.gateway, built.ports, route, seen)
+    shown = seen if route.placement.asks_with_body else replace(seen, body=None)
+    outcome, detail = await _judge(built.gateway, built.ports, route, shown)
     handover = built.gateway.route(route.name, built.gateway.revision).handover
     explained = _explained(project, route, seen, outcome, handover, replace(asked, detail=detail))
     if isinstance(route.target, ToAggregate) and explained.upstream is not None:
@@ -139,7 +140,7 @@ def _explained(
     if not isinstance(outcome.decision, Continue):  # an answer of our own is made behind this call
         raise PolicyFailed("a policy answered before everything had let the request in")
     arriving = _arriving(route, request, outcome.decision, outcome.consumer, handover)
-    return _allowed(explained, handover, request, outcome.decision, arriving)
+    return _allowed(explained, handover, request, outcome.decision, arriving, outcome.facts.get(DECIDED_VERSION, ""))
 
 
 def _discreet(explained: Explanation, gateway: Gateway) -> Explanation:
@@ -169,13 +170,23 @@ def _refused(explained: Explanation, reply: LocalReply) -> Explanation:
 
 
 def _allowed(
-    explained: Explanation, handover: Handover, request: Request, decision: Continue, arriving: Fields
+    explained: Explanation,
+    handover: Handover,
+    request: Request,
+    decision: Continue,
+    arriving: Fields,
+    version: str,
 ) -> Explanation:
     rid = replace(request, query=without(request.query, decision.remove_query)) if decision.remove_query else request
     upstream = UpstreamRequest(decision.upstream or handover.fixed, request.method, _target(rid), arriving)
     return replace(
-        explained, decision="allow", reason="allowed", upstream=upstream, client_headers=decision.response.set
+        explained, decision="allow", reason="allowed", upstream=upstream, client_headers=_told(decision, version)
     )
+
+
+def _told(decision: Continue, version: str) -> Fields:
+    """Where another version may stand in, Envoy says who answered: the one that was chosen, if all is well."""
+    return (*decision.response.set, *([(MODEL_VERSION, version)] if decision.cluster else []))
 
 
 def _arriving(
@@ -184,8 +195,7 @@ def _arriving(
     """As the fused call would have it, where there is one; but for what only the upstream may see."""
     handed = handover.hand(decision, consumer, request.headers) if route.placement.fused else Handed()
     hidden = handover.secrets(decision.upstream)
-    gone = {name for name, _ in handed.fields} | set(handed.remove)
-    gone |= {REQUEST_ID} | ({"accept-encoding"} if route.placement.edits_body else set())
-    kept = tuple((name, value) for name, value in request.headers if name not in gone)
-    shown = tuple((name, hidden.get(name, value)) for name, value in handed.fields if name != CLUSTER_HEADER)
-    return (("host", request.host), *kept, *shown)
+    gone = {REQUEST_ID} | ({"accept-encoding"} if route.placement.edits_body else set())
+    reaching = handover.reaching(handed, request.headers)
+    shown = tuple((name, hidden.get(name, value)) for name, value in reaching if name not in gone)
+    return (("host", request.host), *shown)

@@ -16,6 +16,7 @@ from extproc.admin.application import application
 from extproc.admin.feedback import feedback_application
 from extproc.app.background import BackgroundLog
 from extproc.app.clock import SystemClock
+from extproc.app.comparing import SHADOW_COMPARED, Comparer, compares, told_of
 from extproc.app.counter_store import open_counters
 from extproc.app.evidence import EVIDENCE_UNSAVED, EvidenceKept, assigned_shares, open_answers, open_evidence, watched
 from extproc.app.feedback import FeedbackKept
@@ -27,6 +28,7 @@ from extproc.app.project import Project, build_gateway
 from extproc.app.serving import Tending, all_tended, http_served, settle_memory, signalled
 from extproc.app.usage import USAGE_UNSAVED, UsageKept, open_usage
 from extproc.config.model import MEMORY
+from extproc.core.comparing import Compared
 from extproc.core.ended import Ended
 from extproc.core.gateway import Gateway
 from extproc.core.names import FEEDBACK_UPSTREAM, feedback_socket, sidecar_sockets
@@ -35,7 +37,7 @@ from extproc.core.record import DecisionRecord
 from extproc.plan.describe import describe
 from extproc.plan.model import Plan
 from extproc.services.access_log import AccessLog
-from extproc.services.ext_authz import ExtAuthz
+from extproc.services.ext_authz import ExtAuthz, unheard
 from extproc.services.ext_proc import ExtProc
 from extproc.services.quota_stream import Quotas, QuotaStream
 from extproc.services.ratelimit import RateLimit
@@ -85,6 +87,7 @@ class Sidecar:
         self._feedback: FeedbackKept | None = None
         if plan.answers_models:
             self._hear_of_models()
+        self._comparer = self._comparing(ports)
         self._server = Server(free_slot(plan), self._handlers(ports, recorder))
 
     def _hear_of_models(self) -> None:
@@ -107,7 +110,7 @@ class Sidecar:
 
     def _handlers(self, ports: Ports, recorder: Recorder) -> list[grpc.GenericRpcHandler]:
         services = (
-            ExtAuthz(self._current, ports.clock, recorder),
+            ExtAuthz(self._current, ports.clock, recorder, self._comparer.put if self._comparer else unheard),
             RateLimit(self._current, ports.counters, ports.clock, recorder, ports.chance),
             ExtProc(self._current, ports.clock, recorder),
             AccessLog(
@@ -124,6 +127,16 @@ class Sidecar:
             self._metrics.watch_quotas(stream.envoys, stream.buckets)
             handlers.append(stream.handler())
         return handlers
+
+    def _comparing(self, ports: Ports) -> Comparer | None:
+        models = compares(self._plan, ports.expression)
+        tell, drop = self._harmless(self._compared), self._harmless(self._metrics.shadow_dropped)
+        return Comparer(models, ports.fetch, ports.clock, tell, drop) if models else None
+
+    def _compared(self, compared: Compared) -> None:
+        """A line for each: how alike the two are, and nothing of what they say."""
+        self._metrics.compared(compared)
+        self._recorder.event(SHADOW_COMPARED, **told_of(compared))
 
     def _current(self) -> Gateway:
         return self._gateway
@@ -145,7 +158,8 @@ class Sidecar:
         return application(self, token, keeper, self._events, self._usage, self._evidence, self._feedback)
 
     def _tended(self) -> tuple[Tending, ...]:
-        told = [kept for kept in (self._usage, self._evidence, self._feedback) if kept is not None]
+        kept = (self._usage, self._evidence, self._feedback, self._comparer)
+        told = [one for one in kept if one is not None]
         return (*self._built.tended, *self._counted.tended, *told)
 
     def published_keys(self) -> dict[str, object] | None:

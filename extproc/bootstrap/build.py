@@ -17,6 +17,7 @@ from extproc.bootstrap.clusters import socket_address, upstream
 from extproc.bootstrap.egress import dead_end, egress_listener
 from extproc.bootstrap.explicit import write_defaults
 from extproc.bootstrap.listeners import build_listener
+from extproc.bootstrap.models import model_clusters
 from extproc.bootstrap.names import packed, plain, seconds
 from extproc.bootstrap.secrets import file_name, secrets_of
 from extproc.bootstrap.sidecar import feedback_cluster, sidecar_cluster
@@ -66,6 +67,7 @@ def build_bootstrap(plan: Plan, folder: PurePath | None = None) -> dict[str, Any
                 sidecar_cluster(plan.sidecar),
                 *([dead_end()] if plan.aggregates else []),
                 *_upstreams(plan, secrets),
+                *model_clusters(plan, secrets),
             ],
         ),
     )

@@ -91,9 +91,14 @@ def ext_authz_route(plan: Plan, route: RoutePlan | None) -> Message:
     stamped = {ROUTE: route.name, REVISION: plan.revision}
     if any(listener.hops for listener in plan.listeners):
         stamped[TOLD_ADDRESS] = CALL_ADDRESS
-    return authz.ExtAuthzPerRoute(
-        check_settings=authz.CheckSettings(context_extensions=stamped, disable_request_body_buffering=True)
-    )
+    settings = authz.CheckSettings(context_extensions=stamped)
+    if route.placement.asks_with_body:
+        settings.with_request_body = authz.BufferSettings(
+            max_request_bytes=route.body_limit, allow_partial_message=False, pack_as_bytes=True
+        )
+    else:
+        settings.disable_request_body_buffering = True
+    return authz.ExtAuthzPerRoute(check_settings=settings)
 
 
 def ratelimit(plan: Plan) -> Message:

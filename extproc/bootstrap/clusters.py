@@ -19,6 +19,7 @@ DISCOVERY: Final = {
     Discovery.STRICT_DNS: cluster.ClusterDiscoveryType.STRICT_DNS,
     Discovery.LOGICAL_DNS: cluster.ClusterDiscoveryType.LOGICAL_DNS,
 }
+EJECTED: Final = 50  # percent: the others must carry what these do not
 BALANCE: Final = {
     "round_robin": cluster.ClusterLbPolicy.ROUND_ROBIN,
     "least_request": cluster.ClusterLbPolicy.LEAST_REQUEST,
@@ -26,9 +27,10 @@ BALANCE: Final = {
 }
 
 
-def upstream(plan: UpstreamPlan, secrets: PurePath) -> cluster.Cluster:
-    """`secrets` is the folder of the files that name its certificates."""
-    name = upstream_cluster(plan.name)
+def upstream(plan: UpstreamPlan, secrets: PurePath, name: str = "", ejected: int = EJECTED) -> cluster.Cluster:
+    """`secrets` is the folder of the files that name its certificates. `name` is for one more cluster of the same
+    endpoints, `ejected` the percentage of them that may be left alone at once."""
+    name = name or upstream_cluster(plan.name)
     return cluster.Cluster(
         name=name,
         type=DISCOVERY[plan.discovery],
@@ -43,7 +45,7 @@ def upstream(plan: UpstreamPlan, secrets: PurePath) -> cluster.Cluster:
             endpoints=[endpoint.LocalityLbEndpoints(lb_endpoints=[_endpoint(item) for item in plan.endpoints])],
         ),
         health_checks=[_health_check(plan.health_check, plan.tls.sni if plan.tls else "")] if plan.health_check else [],
-        outlier_detection=_outliers() if plan.outlier_detection else None,
+        outlier_detection=_outliers(ejected) if plan.outlier_detection else None,
         transport_socket=tls.upstream(plan, plan.tls, secrets) if plan.tls else None,
     )
 
@@ -68,7 +70,7 @@ def _health_check(path: str, host: str) -> core.HealthCheck:
     )
 
 
-def _outliers() -> cluster.OutlierDetection:
+def _outliers(at_most: int) -> cluster.OutlierDetection:
     return cluster.OutlierDetection(
-        consecutive_5xx=5, interval=seconds(5), base_ejection_time=seconds(15), max_ejection_percent=50
+        consecutive_5xx=5, interval=seconds(5), base_ejection_time=seconds(15), max_ejection_percent=at_most
     )

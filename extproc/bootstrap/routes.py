@@ -13,10 +13,23 @@ from envoy_data_plane.envoy.config.route import v3 as route
 from envoy_data_plane.envoy.type.matcher import v3 as matcher
 
 from extproc.bootstrap.filters import route_filters
+from extproc.bootstrap.models import copying, standing_in, told
 from extproc.bootstrap.names import DEAD_END, NO_ROUTE, ODD, packed, retries, seconds
 from extproc.core.limits import IPV6_SITE_PREFIX, Limit, Per
 from extproc.core.media_type import accept_pattern
-from extproc.core.names import CLUSTER_HEADER, LIMIT, QUOTA_HEADER, REVISION, ROUTE, upstream_cluster
+from extproc.core.names import (
+    CLUSTER_HEADER,
+    LIMIT,
+    MODEL_FALLBACK,
+    MODEL_VERSION,
+    QUOTA_HEADER,
+    REVISION,
+    ROUTE,
+    SHADOW_HEADER,
+    model_cluster,
+    upstream_cluster,
+)
+from extproc.core.specs import ChooseSpec
 from extproc.core.versions import fields_of
 from extproc.plan.model import (
     FieldMatch,
@@ -29,9 +42,10 @@ from extproc.plan.model import (
     ToUpstream,
     UpstreamPlan,
     ValueRule,
+    ours_of,
 )
 from extproc.plan.routing import ANY, HOST, ODD_PATH, domains, serves
-from extproc.plan.times import STREAM_IDLE, upstreams_of, whole_time
+from extproc.plan.times import STREAM_IDLE, try_time, upstreams_of, whole_time
 
 # Safe for every method: none of them can be after the upstream began to act on the request.
 LINK: Final = "link"
@@ -55,7 +69,7 @@ def route_configuration(plan: Plan) -> route.RouteConfiguration:
 
 def _virtual_host(plan: Plan, domain: str) -> route.VirtualHost:
     """Envoy picks the one closest domain and looks nowhere else, so each gets every route that serves it."""
-    served = [_route(plan, item) for item in plan.routes if serves(item.match, domain)]
+    served = [one for item in plan.routes if serves(item.match, domain) for one in _routes(plan, item)]
     return route.VirtualHost(name=domain, domains=[domain], routes=[*_odd(plan, domain), *served, *_no_route(plan)])
 
 
@@ -87,6 +101,54 @@ def _answered(plan: Plan, name: str, match: route.RouteMatch, status: HTTPStatus
     )
 
 
+def _routes(plan: Plan, item: RoutePlan) -> list[route.Route]:
+    """Of a route to models, one more for each whose requests Envoy must treat in another way. Which it is the answer of
+    ext_authz says, by headers that no client can send; with them the route is looked up again, and they come first."""
+    if not isinstance(item.target, ToModel):
+        return [_route(plan, item)]
+    several = len(item.target.models) > 1
+    copied = [_model_route(plan, item, model, _is_shadowed(model)) for model in item.target.models if _copies(model)]
+    apart = [
+        _model_route(plan, item, model, _is_of(model)) for model in item.target.models if several and model.fallback
+    ]
+    plain = _route(plan, item) if several else _model_route(plan, item, item.target.models[0])
+    return [*copied, *apart, plain]
+
+
+def _copies(model: ChooseSpec) -> bool:
+    return model.shadow is not None and model.shadow.compare is None
+
+
+def _is_shadowed(model: ChooseSpec) -> route.HeaderMatcher:
+    return route.HeaderMatcher(name=SHADOW_HEADER, string_match=matcher.StringMatcher(exact=model.model))
+
+
+def _is_of(model: ChooseSpec) -> route.HeaderMatcher:
+    return route.HeaderMatcher(
+        name=CLUSTER_HEADER, string_match=matcher.StringMatcher(prefix=model_cluster(model.model, ""))
+    )
+
+
+def _model_route(
+    plan: Plan, item: RoutePlan, model: ChooseSpec, when: route.HeaderMatcher | None = None
+) -> route.Route:
+    result = _route(plan, item)
+    action = result.route
+    if result.match is None or action is None:
+        raise ValueError(f"route {item.name} leads nowhere")
+    if when is not None:
+        result.match.headers.append(when)
+    if model.fallback is not None:
+        action.retry_policy = standing_in(model, try_time(plan, item, model))
+        result.response_headers_to_add += told(model)
+    if when is not None and when.name == SHADOW_HEADER:
+        action.request_mirror_policies = [copying(model)]
+    if model.fallback is not None or action.request_mirror_policies:
+        # What is sent again, or twice, must be kept; beyond 32 KiB Envoy would give up on it without a word.
+        result.request_body_buffer_limit = item.body_limit
+    return result
+
+
 def _route(plan: Plan, item: RoutePlan) -> route.Route:
     result = route.Route(
         name=item.name,
@@ -98,7 +160,9 @@ def _route(plan: Plan, item: RoutePlan) -> route.Route:
         result.redirect = _redirect(item.match, item.target)
         return result
     result.route = _action(plan, item)
-    removed = [CLUSTER_HEADER] if isinstance(item.target, ToModel) else []
+    removed = list(ours_of(item.target)) if isinstance(item.target, ToModel) else []
+    if isinstance(item.target, ToModel):  # an upstream's own would be taken for ours; they go before ours are added
+        result.response_headers_to_remove = [MODEL_VERSION, MODEL_FALLBACK]
     removed += [QUOTA_HEADER] if item.placement.shared else []
     # An edited answer must arrive as plain text: ext_proc shows bodies as they are encoded.
     result.request_headers_to_remove = [*removed, "accept-encoding"] if item.placement.edits_body else removed

@@ -176,6 +176,7 @@ def explain(
     certificate: Annotated[
         Path | None, typer.Option(help="The client's certificate, as if Envoy had verified it.", metavar="PEM")
     ] = None,
+    body: Annotated[str, typer.Option(help="The body, where a route's model is named in it.")] = "",
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Say what would happen to one request, and which rule says so. No upstream gets it; counters begin empty."""
@@ -184,7 +185,7 @@ def explain(
 
         try:
             shown = certificate.read_text("utf-8") if certificate else ""
-            request = parse_request(method, path, header or [], host, address, shown)
+            request = parse_request(method, path, header or [], host, address, shown, body)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
         explain_file(file, request, as_json=output is Output.JSON)

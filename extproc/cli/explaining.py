@@ -20,7 +20,7 @@ COLOURS = {"allow": "green", "redirect": "cyan", "refuse": "yellow"}
 
 
 def parse_request(
-    method: str, target: str, fields: list[str], host: str, address: str, certificate: str = ""
+    method: str, target: str, fields: list[str], host: str, address: str, certificate: str = "", body: str = ""
 ) -> Request:
     """Raises ValueError with a sentence for what no client could send."""
     path, _, query = target.partition("?")
@@ -29,7 +29,10 @@ def parse_request(
     if not is_token(method.lower()):
         raise ValueError(f"{method!r} is no method")
     headers = Headers(tuple(map(_field, fields)))
-    return Request(method.upper(), path, host, query, headers=headers, address=address, certificate=certificate)
+    return Request(
+        method.upper(), path, host, query, headers=headers, address=address, certificate=certificate,
+        body=body.encode() or None,
+    )  # fmt: skip
 
 
 def _field(text: str) -> tuple[str, str]:

@@ -7,7 +7,6 @@ show it.
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, Self
@@ -16,6 +15,18 @@ from pydantic import AfterValidator, ConfigDict, Field, SecretStr, field_validat
 
 from extproc.config.agreements import SOMETHING, exactly_one, having, rules, where
 from extproc.config.limits import ConsumerLimits, EveryLimit, Tier
+from extproc.config.models import (
+    MOST,
+    NO_STICKY,
+    STICKY,
+    Alias,
+    CohortRule,
+    ModelFallback,
+    ModelPin,
+    ModelShadow,
+    Percent,
+    Tiers,
+)
 from extproc.config.quota_stream import QuotaStream
 from extproc.config.redis_url import (
     NO_SHARED_URL,
@@ -286,15 +297,11 @@ class ModelVersion(Settings):
 
     upstream: str
     """The upstream that serves this version."""
-    weight: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+    weight: Percent
     """Its share of the callers in percent, in steps of 0.01. The weights of a model's versions add up to 100."""
-
-    @field_validator("weight")
-    @classmethod
-    def _in_hundredths(cls, value: float) -> float:
-        if not math.isclose(round(value * HUNDREDTHS), value * HUNDREDTHS, abs_tol=1e-6):  # 0.29 * 100 is below 29
-            raise ValueError("weights are percentages in steps of 0.01")
-        return value
+    allow: Tiers | None = None
+    """Tiers whose consumers may have this version; all others are drawn for among the other versions. Left out:
+    everybody may."""
 
 
 NO_SCORE: Final = "write score: {header: x-score} or score: {feedback: true}"
@@ -323,18 +330,29 @@ class Model(Settings):
 
     versions: Annotated[dict[Name, ModelVersion], Field(min_length=1)]
     """The versions by name. A caller is told its version in the header `x-model-version`."""
-    sticky: Annotated[
-        str,
-        Spelled(
-            r"consumer|none|header:[a-z0-9-]+",
-            "write consumer, none, or header:NAME in lower case",
-            "consumer, none or header:NAME",
-        ),
-    ] = "consumer"
-    """What keeps a caller on one version. `consumer`: who is asking; `header:NAME`: the value of that header; `none`:
-    every request is chosen for anew. When a weight grows, only the callers that must move do."""
+    sticky: Annotated[str, Spelled(STICKY, NO_STICKY, "consumer, none, header:NAME or cookie:NAME")] = "consumer"
+    """What keeps a caller on one version. `consumer`: who is asking; `header:NAME`: the value of that header;
+    `cookie:NAME`: a cookie that the gateway gives to whoever has none; `none`: every request is chosen for anew. When a
+    weight grows, only the callers that must move do."""
+    salt: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    """What the draw is mixed with. Models of one salt share their callers out alike; another salt shares them out anew.
+    Left out: the model's name."""
+    aliases: Annotated[list[Alias], Field(max_length=MOST)] = []
+    """Other names of the model, for requests that name one."""
+    allow: Tiers | None = None
+    """Tiers whose consumers may ask for the model; all others are refused with 403. Left out: everybody may."""
+    pin: ModelPin | None = None
+    """Whether a caller may say which version it wants. Left out: nobody may."""
+    rules: Annotated[list[CohortRule], Field(max_length=MOST)] = []
+    """Who gets a certain version, whatever the weights say. The first rule that holds decides; a pin comes before all
+    of them."""
     score: Score | None = None
     """Who says how good the answers are. Left out: nobody does."""
+    shadow: ModelShadow | None = None
+    """A version that gets a copy of some requests."""
+    fallback: ModelFallback | None = None
+    """Who answers where the version that was chosen does not. The answer says so in `x-model-fallback`. Left out: its
+    failure is the answer."""
 
     @model_validator(mode="after")
     def _weights_are_shares(self) -> Self:

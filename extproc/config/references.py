@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from extproc.config.choosable import check_choosable
+from extproc.config.choosing import check_models
 from extproc.config.counted import check_counted
 from extproc.config.logins import CALLBACK, check_logins
 from extproc.config.model import EnvoySettings, Sidecar
@@ -38,6 +39,7 @@ def check_references(data: Any) -> list[Finding]:
         *check_logins(_mapping(raw.get("authentication"))),
         *_defaults(raw),
         *check_choosable(raw),
+        *check_models(raw),
         *check_counted(raw),
         *(finding for index, route in _routes(raw) for finding in _route(raw, route, ("routes", index))),
     ]
@@ -45,9 +47,7 @@ def check_references(data: Any) -> list[Finding]:
 
 def _route(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
     yield from _dangling(route, path, "upstream", _mapping(raw.get("upstreams")))
-    yield from _dangling(route, path, "model", _mapping(raw.get("models")))
     yield from _authenticate(raw, route, path)
-    yield from _sticky(raw, route, path)
     yield from _feedback(raw, route, path)
     yield from _unshown_credentials(raw, route, path)
 
@@ -103,14 +103,6 @@ def _authenticate(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
     if _inherited(raw, route, "authenticate") is None:
         yield Finding(path, "nothing says who may call this route", "write authenticate, or authenticate: none")
     yield from _unknown_names(route.get("authenticate"), _mapping(raw.get("authentication")), path)
-
-
-def _sticky(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
-    model = _mapping(_mapping(raw.get("models")).get(str(route.get("model"))))
-    if model and model.get("sticky", "consumer") == "consumer" and _anonymous(raw, route):
-        yield Finding(
-            (*path, "model"), "sticky: consumer needs a consumer", "authenticate, or make the model sticky: none"
-        )
 
 
 def _feedback(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from extproc.config.aggregate import Merge, Parts
 from extproc.config.agreements import CERTAIN, NOTHING, SOMETHING, exactly_one, having, never, rules
 from extproc.config.limits import LimitUse
 from extproc.config.match import Match
+from extproc.config.models import RouteModel
 from extproc.config.settings import NO_SIZE, Duration, Name, Settings, Size
 from extproc.config.spelling import CALLED, Short, Spelled, text
 from extproc.config.versions import VersionUse
@@ -177,8 +178,8 @@ class Route(RouteSettings):
     """Which requests it serves. The first route that matches does; later ones are not looked at."""
     upstream: str | None = None
     """The upstream that serves it."""
-    model: str | None = None
-    """The model that serves it, by whichever version the caller gets."""
+    model: RouteModel | None = None
+    """The model that serves it, by whichever version the caller gets: its name, or where requests name one."""
     redirect: Redirect | None = None
     """Send the client elsewhere."""
     feedback: Literal[True] | None = None

@@ -37,6 +37,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "bool_parsing": NO_BOOLEAN,
     "literal_error": "must be {expected}",
     "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
     "less_than_equal": "must be at most {le}",
     "too_short": "has {actual_length} entries, needs at least {min_length}",
     "too_long": "has more than {max_length} entries",

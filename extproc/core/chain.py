@@ -20,12 +20,14 @@ from extproc.core.streams import BodyEditor, Editors
 @dataclass(frozen=True, slots=True)
 class Link:
     """One policy in its place. `authenticates` is true for the one that may name the consumer, `answers` for the one
-    that may answer in place of an upstream, on a request's way there."""
+    that may answer in place of an upstream, on a request's way there, `chooses` for the one that knows a model's
+    versions."""
 
     name: str
     policy: Policy
     authenticates: bool = False
     answers: bool = False
+    chooses: bool = False
 
 
 def note(error: BaseException, so_far: Outcome) -> None:
@@ -151,12 +153,7 @@ class PolicyChain:
             return
         if not isinstance(decision, Continue):
             raise PolicyFailed(f"policy {link.name!r} answered {type(decision).__name__}, not a decision")
-        if decision.rewrite is not None and not forward:
-            raise InvalidMutation(f"policy {link.name!r} rewrites what is not on its way to the upstream")
-        if decision.consumer is not None and not link.authenticates:
-            raise InvalidMutation(f"policy {link.name!r} may not name the consumer")
-        if decision.upstream is not None and decision.upstream not in self.upstreams:
-            raise InvalidMutation(f"policy {link.name!r} chose {decision.upstream!r}, which the route does not offer")
+        self._check_place(link, decision, forward=forward)
         if decision.remove_query and not self.matched_query.isdisjoint(decision.remove_query):
             taken = min(self.matched_query.intersection(decision.remove_query))
             raise InvalidMutation(f"policy {link.name!r} removes the parameter {taken!r}, which routes match on")
@@ -165,6 +162,17 @@ class PolicyChain:
         edited = {name for name, _ in decision.request.set} | set(decision.request.remove)
         if edited & self.matched:
             raise InvalidMutation(f"policy {link.name!r} edits {min(edited & self.matched)!r}, which routes match on")
+
+    def _check_place(self, link: Link, decision: Continue, *, forward: bool) -> None:
+        """What only some may say, and only at their time."""
+        if decision.rewrite is not None and not forward:
+            raise InvalidMutation(f"policy {link.name!r} rewrites what is not on its way to the upstream")
+        if decision.consumer is not None and not link.authenticates:
+            raise InvalidMutation(f"policy {link.name!r} may not name the consumer")
+        if decision.upstream is not None and decision.upstream not in self.upstreams:
+            raise InvalidMutation(f"policy {link.name!r} chose {decision.upstream!r}, which the route does not offer")
+        if (decision.cluster or decision.shadow or decision.compared) and not link.chooses:
+            raise InvalidMutation(f"policy {link.name!r} may not name a cluster or a shadow")
 
 
 def _shown(response: Response, body: bytes | None) -> Response:

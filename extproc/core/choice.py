@@ -7,27 +7,47 @@ alone, so when one weight grows against the others, callers move to that version
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final
 
 from extproc.core.specs import Version
 
-BITS = 52  # so that the draw, and half a step beside it, are exact floats below 1
+BITS: Final = 52  # so that the draw, and half a step beside it, are exact floats below 1
+STEP: Final = 1 / (1 << BITS)
 
 
-def choose(model: str, versions: Sequence[Version], subject: str) -> Version:
-    """The version of the highest score; one without weight is never chosen.
+class Draw:
+    """Of these versions, those that have a weight. Whatever has the same salt draws alike."""
+
+    def __init__(self, salt: str, versions: Sequence[Version]) -> None:
+        # The lengths keep (ab, c) and (a, bc) apart whatever the names contain.
+        self._weighted = [
+            (version, -version.weight, f"{len(salt)}:{salt}{len(version.name)}:{version.name}".encode())
+            for version in versions
+            if version.weight > 0
+        ]
+
+    def of(self, subject: str) -> Version | None:
+        """The version of the highest score; None where none has any weight. In one frame: a call for each version
+        would cost as much as its hash."""
+        drawn, highest, text, from_bytes, log = None, 0.0, subject.encode(), int.from_bytes, math.log
+        for version, negative, prefix in self._weighted:
+            digest = from_bytes(blake2b(prefix + text, digest_size=8).digest(), "big")
+            score = negative / log(((digest >> 64 - BITS) + 0.5) * STEP)
+            if score > highest:
+                drawn, highest = version, score
+        return drawn
+
+
+def choose(salt: str, versions: Sequence[Version], subject: str) -> Version:
+    """One draw.
 
     Raises:
         ValueError: no version has any weight.
     """
-    weighted = [version for version in versions if version.weight > 0]
-    return max(weighted, key=lambda version: _score(model, version, subject))
-
-
-def _score(model: str, version: Version, subject: str) -> float:
-    # The lengths keep (ab, c) and (a, bc) apart whatever the names contain.
-    text = f"{len(model)}:{model}{len(version.name)}:{version.name}{subject}"
-    drawn = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> (64 - BITS)
-    return -version.weight / math.log((drawn + 0.5) / (1 << BITS))
+    drawn = Draw(salt, versions).of(subject)
+    if drawn is None:
+        raise ValueError("no version has any weight")
+    return drawn

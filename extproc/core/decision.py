@@ -115,6 +115,9 @@ class Continue:
     `remove_query` are names of query parameters that the upstream does not get. Envoy writes what is left anew, in the
     order of the names. `rewrite` changes what the upstream is asked for, in the phases FORWARD and REQUEST_BODY. `held`
     is what the request holds of counters until it ends; `judged` when limits were judged.
+
+    Of the choice between a model's versions alone: `cluster` is Envoy's name for the upstream with those that stand in
+    for it, `shadow` the model whose shadow gets a copy, `compared` the one whose shadow is asked by ourselves.
     """
 
     request: HeaderEdits = NO_EDITS
@@ -127,6 +130,9 @@ class Continue:
     held: tuple[Settlement, ...] = field(default=(), repr=False)
     judged: Judged | None = field(default=None, repr=False)
     rewrite: Rewrite | None = None
+    cluster: str = ""
+    shadow: str = ""
+    compared: str = ""
 
 
 @dataclass(frozen=True, slots=True)

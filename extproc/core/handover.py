@@ -11,7 +11,7 @@ from extproc.core.decision import Continue, HeaderEdits
 from extproc.core.headers import Headers
 from extproc.core.identity import forged_headers, owned_headers
 from extproc.core.message import Consumer
-from extproc.core.names import CONSUMER_TOKEN
+from extproc.core.names import CONSUMER_TOKEN, INTERNAL_PREFIX
 from extproc.core.ports import TokenSigner
 
 Fields = tuple[tuple[str, str], ...]
@@ -42,16 +42,17 @@ class Handed(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Handover:
     """Of one route. `fixed` is the upstream that it leads to, empty where a policy chooses one; `credentials` are those
-    of the upstreams that it may lead to."""
+    of the upstreams that it may lead to; `removed` are headers that are for the gateway alone, which Envoy removes."""
 
     fixed: str = ""
     signer: TokenSigner | None = None
     credentials: Mapping[str, UpstreamCredential] = field(default_factory=lambda: MappingProxyType({}))
+    removed: tuple[str, ...] = ()
 
     def hand(self, decision: Continue, consumer: Consumer | None, seen: Headers) -> Handed:
         """All edits of a request that is let through: the policies' and our own, which win."""
         upstream = decision.upstream or self.fixed
-        granted = owned_headers(consumer, decision.upstream)
+        granted = owned_headers(consumer, decision.upstream, decision.cluster, decision.shadow)
         shown = self._token(consumer, upstream)
         removed = forged_headers(seen, granted + shown)
         edits = decision.request
@@ -60,6 +61,12 @@ class Handover:
             shown += ((credential.header, credential.value),)
             edits = _without(edits, credential.header)
         return Handed(granted, (*edits.set, *shown), (*edits.remove, *removed))
+
+    def reaching(self, handed: Handed, seen: Headers) -> Fields:
+        """The fields that arrive, but for those that Envoy itself sets."""
+        gone = {name for name, _ in handed.fields}.union(handed.remove, self.removed)
+        kept = tuple([field for field in seen if field[0] not in gone])
+        return kept + tuple([field for field in handed.fields if not field[0].startswith(INTERNAL_PREFIX)])
 
     def secrets(self, chosen: str | None) -> Mapping[str, str]:
         """What to show in place of the values that only an upstream may see."""

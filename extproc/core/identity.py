@@ -17,6 +17,7 @@ from extproc.core.names import (
     CONSUMER_SCOPES,
     CONSUMER_TIER,
     OWNED_PREFIXES,
+    SHADOW_HEADER,
     upstream_cluster,
 )
 
@@ -61,10 +62,14 @@ def _vouching(
     return tuple(fields)
 
 
-def owned_headers(consumer: Consumer | None, upstream: str | None) -> tuple[tuple[str, str], ...]:
+def owned_headers(
+    consumer: Consumer | None, upstream: str | None, cluster: str = "", shadow: str = ""
+) -> tuple[tuple[str, str], ...]:
     """Every field under our own prefixes that an allowed request gets."""
-    chosen = ((CLUSTER_HEADER, upstream_cluster(upstream)),) if upstream is not None else ()
-    return identity_headers(consumer) + chosen
+    if upstream is None:
+        return identity_headers(consumer)
+    chosen = ((CLUSTER_HEADER, cluster or upstream_cluster(upstream)),)
+    return identity_headers(consumer) + (((*chosen, (SHADOW_HEADER, shadow))) if shadow else chosen)
 
 
 def forged_headers(seen: Headers, granted: tuple[tuple[str, str], ...]) -> tuple[str, ...]:

@@ -23,13 +23,16 @@ UNTRUSTED: Final = (
 ENVOY_PREFIX: Final = "x-envoy-"
 
 CLUSTER_HEADER: Final = "x-extproc-cluster"  # read by `cluster_header` routes, removed before the upstream
+# The model whose shadow gets a copy: by it Envoy finds the route that makes one. The copy has it too, and no other
+# request, so that its upstream knows that nobody waits for the answer.
+SHADOW_HEADER: Final = "x-extproc-shadow"
 CONSUMER_ID: Final = "x-consumer-id"
 CONSUMER_TIER: Final = "x-consumer-tier"
 CONSUMER_SCOPES: Final = "x-consumer-scopes"
 CONSUMER_GROUPS: Final = "x-consumer-groups"
 CONSUMER_TOKEN: Final = "x-consumer-token"  # noqa: S105 - the header's name
-MODEL_VERSION: Final = "x-model-version"
-MODEL_FALLBACK: Final = "x-model-fallback"  # of an answer: the version that was chosen first, and failed
+MODEL_VERSION: Final = "x-model-version"  # who answered
+MODEL_FALLBACK: Final = "x-model-fallback"  # in whose place, where another version stood in
 REQUEST_ID: Final = "x-request-id"
 
 FEEDBACK_UPSTREAM: Final = "(feedback)"  # the sidecar's own, which no name of an upstream can be
@@ -62,6 +65,7 @@ DECIDED_VERSION: Final = "version"
 DECIDED_MODEL: Final = "model"
 USAGE_LOG: Final = "extproc.usage"  # the access log stream that tells of every request, for its sums
 EVIDENCE_LOG: Final = "extproc.evidence"  # where no usage is kept: of the requests to models alone
+MODEL_METADATA: Final = "extproc.model"  # of an endpoint: which version it is, by DECIDED_VERSION
 DECIDED_HELD: Final = "held"  # what is to be settled at the request's end: core.held
 # Those that Envoy's access log shows; the route it knows by itself.
 LOGGED: Final = (DECIDED_REVISION, DECIDED_CONSUMER, DECIDED_TIER, DECIDED_REASON, DECIDED_VERSION)
@@ -103,6 +107,21 @@ def upstream_cluster(upstream: str) -> str:
 def feedback_socket(folder: str) -> str:
     """Where the sidecar takes feedback that comes through Envoy: whoever may enter the folder may say whose it is."""
     return f"{folder}/feedback.sock"
+
+
+def version_cluster(model: str, version: str) -> str:
+    """Of a version that others stand in for. A slash is in no name, so no two are spelled alike."""
+    return f"version.{model}/{version}"
+
+
+def model_cluster(model: str, version: str) -> str:
+    """That version, and those that stand in for it."""
+    return f"model.{model}/{version}"
+
+
+def shadow_cluster(model: str) -> str:
+    """Of the version that gets copies, apart from the one that answers: neither may use up what the other has."""
+    return f"shadow.{model}"
 
 
 def is_owned(header: str) -> bool:

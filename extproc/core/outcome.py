@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from extproc.core.decision import NO_EDITS, Continue, Decision, HeaderEdits, LocalReply
+from extproc.core.decision import CONTINUE, NO_EDITS, Continue, Decision, HeaderEdits, LocalReply
 from extproc.core.limits import Judged, Settlement
 from extproc.core.message import Consumer
 from extproc.core.own_answers import OwnAnswer, OwnStream
@@ -52,7 +52,7 @@ class Merged:
     request: HeaderEdits = NO_EDITS
     response: HeaderEdits = NO_EDITS
     body: bytes | None = None
-    upstream: str | None = None
+    chosen: Continue = CONTINUE  # the one that chose the upstream
     reply: Reply | None = None
     steps: list[Step] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
@@ -60,6 +60,10 @@ class Merged:
     held: tuple[Settlement, ...] = ()
     judged: Judged | None = None
     rewrite: Rewrite | None = None
+
+    @property
+    def upstream(self) -> str | None:
+        return self.chosen.upstream
 
     def add(self, decision: Judgement) -> None:
         """Raises InvalidMutation where two sets of edits are too much together."""
@@ -72,7 +76,7 @@ class Merged:
                 self.response = self.response.then(decision.response)
             if decision.body is not None:
                 self.body = decision.body
-            self.upstream = decision.upstream or self.upstream
+            self.chosen = self.chosen if decision.upstream is None else decision
             self.consumer = decision.consumer or self.consumer
             if decision.held:
                 self.held += decision.held
@@ -86,9 +90,11 @@ class Merged:
             self.facts.update(decision.facts)
 
     def outcome(self) -> Outcome:
+        chosen = self.chosen
         continued = Continue(
-            self.request, self.response, self.body, None, self.upstream,
-            remove_query=self.remove_query, rewrite=self.rewrite,
+            self.request, self.response, self.body, None, chosen.upstream,
+            remove_query=self.remove_query, rewrite=self.rewrite, cluster=chosen.cluster, shadow=chosen.shadow,
+            compared=chosen.compared,
         )  # fmt: skip
         return Outcome(self.reply or continued, self.consumer, tuple(self.steps), self.facts, self.held, self.judged)
 

@@ -10,6 +10,7 @@ from typing import Final
 from extproc.core.addresses import Network
 from extproc.core.lens import Lens
 from extproc.core.limits import Limit, holds
+from extproc.core.models import Cohort, Fallback, NamedBy, Pin, Shadow
 from extproc.core.versions import ApiVersion
 
 # The kinds that keys of a route use, rather than `policies: [{use: ...}]`.
@@ -77,24 +78,50 @@ class LimitSpec:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """`weight` in hundredths of a percent."""
+    """`weight` in hundredths of a percent. `tiers` are those whose consumers may have it; none written, everybody."""
 
     name: str
     upstream: str
     weight: int
+    tiers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ChooseSpec:
-    """A model's versions and what a caller's choice sticks to: `consumer`, `header:NAME` or `none`."""
+    """A model's versions and what a caller's choice sticks to: `consumer`, `header:NAME`, `cookie:NAME` or `none`.
+
+    Models of one `salt` draw alike. `tiers` are those whose consumers may ask for the model.
+    """
 
     model: str
     versions: tuple[Version, ...]
     sticky: str
+    salt: str = ""
+    pin: Pin | None = None
+    rules: tuple[Cohort, ...] = ()
+    aliases: tuple[str, ...] = ()
+    tiers: tuple[str, ...] = ()
+    shadow: Shadow | None = None
+    fallback: Fallback | None = None
 
     @property
     def upstreams(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(version.upstream for version in self.versions))
+
+    def version(self, name: str) -> Version:
+        """Raises KeyError."""
+        return {version.name: version for version in self.versions}[name]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsSpec:
+    """The models that a route may lead to. Where a request names one, `of` is the header or the path's template, and
+    `otherwise` the model of who names none."""
+
+    models: tuple[ChooseSpec, ...]
+    named_by: NamedBy = NamedBy.ROUTE
+    of: str = ""
+    otherwise: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,30 +14,28 @@ from extproc.config.access import AccessUse
 from extproc.config.limits import LimitUse
 from extproc.config.load import Loaded
 from extproc.config.match import Match, ValueMatch
-from extproc.config.model import Config, Model, Upstream
+from extproc.config.model import Config, Upstream
 from extproc.config.quota_stream import QUOTA_STREAM
 from extproc.config.route import Route
 from extproc.config.settings import HostPort
 from extproc.core.handover import UpstreamCredential
 from extproc.core.limits import Limit
+from extproc.core.models import NamedBy
 from extproc.core.names import FEEDBACK_UPSTREAM
 from extproc.core.policy import Phase, PolicyKind, phases_of
 from extproc.core.problems import InvalidConfig, Path
-from extproc.core.processing import DEFAULT_RESPONSE_LIMIT
+from extproc.core.processing import DEFAULT_RESPONSE_LIMIT, MAX_SHOWN
 from extproc.core.specs import (
     ADAPT,
     AGGREGATE,
     AUTHORIZE,
     CHOOSE,
-    HUNDREDTHS,
     LIMIT,
     VERSION,
     AccessRule,
     AggregateSpec,
     AuthorizeSpec,
-    ChooseSpec,
     LimitSpec,
-    Version,
     VersionSpec,
 )
 from extproc.plan.aggregates import aggregate_spec
@@ -60,19 +58,25 @@ from extproc.plan.model import (
     ScorePlan,
     SidecarPlan,
     SigningPlan,
-    ToAggregate,
     ToModel,
     ToRedirect,
     ToUpstream,
     UpstreamPlan,
     ValueRule,
 )
-from extproc.plan.processing import flaw, processing_of
+from extproc.plan.models import model_spec, models_spec
+from extproc.plan.processing import OF_REQUESTS, flaw, processing_of
 from extproc.plan.shared import SharedLimit, quota_key, shared_limit, shared_tiers
 from extproc.plan.tls import listener_tls, upstream_tls
 from extproc.plan.versions import Versions
 
 ACCEPT: Final = "accept"
+TOO_LARGE: Final = (
+    f"what names the model or is compared is shown in one message: a body_limit of at most {MAX_SHOWN // 1024**2}MiB"
+)
+EDITED: Final = "a policy of this route edits requests on their way, and what is compared is asked for as they came"
+ENDLESS: Final = "on a route with stream: true an answer may never end, and what is compared is a whole one"
+TOO_LATE: Final = "the fallback of {} waits as long as route {} may take, so that nobody stands in"
 
 
 def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
@@ -102,7 +106,7 @@ def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
             {name: _upstream(name, item) for name, item in config.upstreams.items()} | _own_upstreams(config)
         ),
         authentication=MappingProxyType(_authentication(loaded)),
-        models=MappingProxyType({name: _model(name, item) for name, item in config.models.items()}),
+        models=MappingProxyType({name: model_spec(name, item) for name, item in config.models.items()}),
         routes=routes,
         descriptors=MappingProxyType(
             {(route.name, limit.name): limit for route in routes for limit in route.placement.descriptors}
@@ -178,14 +182,16 @@ class _RouteCompiler:
         judged = self._judged(own if fused else (), by_tier=by_tier)
         limit = _first(route.body_limit, defaults.body_limit, DEFAULT_BODY_LIMIT)
         self._check(route, used, phases, limit)
+        self._check_model(index, route, used, limit, timeout.total_seconds() if timeout else DEFAULT_TIMEOUT)
         return RoutePlan(
             name=route.name,
             match=_match(route.match),
-            target=_target(route, aggregate),
+            target=_target(route, self._config),
             authentication=methods,
             policies=(*self._gate(index, version if fused else None), *self._built_in(index, route, judged), *used),
             placement=Placement(
                 fused=fused,
+                asks_with_body=_is_named_in_body(route) or self._compares(route),
                 # The ratelimit filter is skipped where the route's cluster is not known yet, so a fused route has
                 # its limits judged in the fused call, and only routes to a fixed upstream use the filter.
                 descriptors=() if fused else own,
@@ -231,6 +237,25 @@ class _RouteCompiler:
             if said:
                 raise InvalidConfig([self._loaded.problem(spec.at, said)])
 
+    def _check_model(self, index: int, route: Route, used: Sequence[PolicySpec], limit: int, timeout: float) -> None:
+        """Raises InvalidConfig for a body that no call can show, for copies that would be of another request, and for a
+        version that would stand in too late."""
+        at: Path = ("routes", index, "model")
+        if (_is_named_in_body(route) or self._compares(route)) and limit > MAX_SHOWN:
+            raise InvalidConfig([self._loaded.problem(at, TOO_LARGE)])
+        if self._compares(route) and (route.stream or any(spec.phases & OF_REQUESTS for spec in used)):
+            raise InvalidConfig([self._loaded.problem(at, ENDLESS if route.stream else EDITED)])
+        if route.model is None or route.stream:
+            return
+        for model in models_spec(route.model, self._config).models:
+            if model.fallback is not None and (model.fallback.timeout or 0) >= timeout:
+                raise InvalidConfig([self._loaded.problem(at, TOO_LATE.format(model.model, route.name))])
+
+    def _compares(self, route: Route) -> bool:
+        """Whether some shadow of it is asked by ourselves, who must have the whole request for that."""
+        models = models_spec(route.model, self._config).models if route.model is not None else ()
+        return any(model.shadow is not None and model.shadow.compare is not None for model in models)
+
     def _shows_credential(self, route: Route) -> bool:
         """Whether its upstream is shown a credential, which only the sidecar has. A model's routes ask it anyway."""
         return route.upstream is not None and self._config.upstreams[route.upstream].credential is not None
@@ -262,8 +287,7 @@ class _RouteCompiler:
         specs = [PolicySpec(AUTHORIZE, _authorize(authorize), at=allowed)] if authorize else []
         specs += [PolicySpec(LIMIT, limits, at=limited)] if limits.by_tier or limits.own else []
         if route.model is not None:
-            model = _model(route.model, self._config.models[route.model])
-            specs.append(PolicySpec(CHOOSE, model, at=(*at, "model")))
+            specs.append(PolicySpec(CHOOSE, models_spec(route.model, self._config), at=(*at, "model")))
         return specs
 
     def _policies(self, index: int, route: Route) -> list[PolicySpec]:
@@ -301,13 +325,15 @@ def _access(use: AccessUse) -> AccessRule:
     )
 
 
-def _target(route: Route, aggregate: AggregateSpec | None) -> ToUpstream | ToModel | ToRedirect | ToAggregate:
-    if aggregate is not None:
-        return ToAggregate(aggregate)
+def _is_named_in_body(route: Route) -> bool:
+    return route.model is not None and route.model.from_ == NamedBy.BODY.value
+
+
+def _target(route: Route, config: Config) -> ToUpstream | ToModel | ToRedirect:
     if route.upstream is not None:
         return ToUpstream(route.upstream)
     if route.model is not None:
-        return ToModel(route.model)
+        return ToModel(models_spec(route.model, config))
     if route.redirect is not None:
         return ToRedirect(route.redirect.to, route.redirect.status)
     if route.feedback:
@@ -374,14 +400,6 @@ def _discovery(endpoints: list[HostPort]) -> Discovery:
     except ValueError:
         return Discovery.STRICT_DNS
     return Discovery.STATIC
-
-
-def _model(name: str, item: Model) -> ChooseSpec:
-    versions = tuple(
-        Version(version, choice.upstream, round(choice.weight * HUNDREDTHS))
-        for version, choice in item.versions.items()
-    )
-    return ChooseSpec(name, versions, item.sticky)
 
 
 def located_keys(keys: str, file: FilePath) -> str:

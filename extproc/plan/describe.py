@@ -7,11 +7,12 @@ from typing import Final
 
 from extproc.core.aggregation import needs_of
 from extproc.core.limits import Limit
+from extproc.core.models import NamedBy
 from extproc.core.names import FEEDBACK_UPSTREAM
 from extproc.core.policy import Phase
 from extproc.core.problems import spell_path
 from extproc.core.processing import BodyMode
-from extproc.core.specs import HUNDREDTHS, LIMIT, AdaptSpec, AggregateSpec, ChooseSpec, LimitSpec
+from extproc.core.specs import HUNDREDTHS, LIMIT, AdaptSpec, AggregateSpec, ChooseSpec, LimitSpec, ModelsSpec
 from extproc.core.usage import HOUR
 from extproc.core.versions import spell_moment
 from extproc.plan.description import (
@@ -21,6 +22,7 @@ from extproc.plan.description import (
     ListenerDescription,
     MatchDescription,
     MethodDescription,
+    ModelDescription,
     PartDescription,
     PlanDescription,
     PolicyDescription,
@@ -38,7 +40,6 @@ from extproc.plan.model import (
     Plan,
     PolicySpec,
     RoutePlan,
-    ToAggregate,
     ToModel,
     ToRedirect,
     ValueRule,
@@ -49,9 +50,11 @@ from extproc.plan.rules import (
     forward_rule,
     limit_rule,
     limit_rules,
+    model_rule,
     rule_of,
     shared_brief,
     shared_rule,
+    source_rule,
     version_rule,
 )
 from extproc.plan.times import STREAM_IDLE, whole_time
@@ -137,7 +140,8 @@ def _api_version(route: RoutePlan) -> ApiVersionDescription | None:
 
 
 def _request_body(route: RoutePlan) -> RequestBody:
-    mode = "held" if route.placement.shown.request.body is BodyMode.NONE else "shown"
+    held = route.placement.shown.request.body is BodyMode.NONE and not route.placement.asks_with_body
+    mode = "held" if held else "shown"
     return RequestBody(mode, route.body_limit)
 
 
@@ -208,7 +212,7 @@ def _field(field: FieldMatch, between: str) -> str:
 
 def _target(plan: Plan, route: RoutePlan) -> TargetDescription:
     if isinstance(route.target, ToModel):
-        return _model(plan.models[route.target.model])
+        return _models(route.target.spec)
     if isinstance(route.target, ToAggregate):
         return _aggregate(route.target.spec)
     if isinstance(route.target, ToRedirect):
@@ -217,13 +221,6 @@ def _target(plan: Plan, route: RoutePlan) -> TargetDescription:
     if route.target.upstream == FEEDBACK_UPSTREAM:
         return TargetDescription("feedback", "feedback")
     return TargetDescription(route.target.upstream, "upstream", upstream=route.target.upstream)
-
-
-def _model(spec: ChooseSpec) -> TargetDescription:
-    versions = tuple(VersionDescription(item.name, item.upstream, item.weight / HUNDREDTHS) for item in spec.versions)
-    shares = ", ".join(f"{item.name} {item.weight:g} % {item.upstream}" for item in versions)
-    text = f"model {spec.model}: {shares}"
-    return TargetDescription(text, "model", model=spec.model, sticky=spec.sticky, versions=versions)
 
 
 def _aggregate(spec: AggregateSpec) -> TargetDescription:
@@ -243,3 +240,38 @@ def _aggregate(spec: AggregateSpec) -> TargetDescription:
     )
     named = ", ".join(f"{part.name} {part.upstream}{' (optional)' if part.optional else ''}" for part in parts)
     return TargetDescription(f"aggregate: {named}", "aggregate", parts=parts)
+
+
+def _models(spec: ModelsSpec) -> TargetDescription:
+    models = tuple(map(_model, spec.models))
+    if spec.named_by is NamedBy.ROUTE:
+        only = models[0]
+        text = f"model {only.name}: {_shares(only)}"
+        return TargetDescription(
+            text, "model", model=only.name, sticky=only.sticky, versions=only.versions, models=models
+        )
+    named = source_rule(spec)
+    text = "; ".join(f"{model.name}: {_shares(model)}" for model in models)
+    return TargetDescription(
+        f"model by {named}: {text}", "model", named_by=named, default=spec.otherwise, models=models
+    )
+
+
+def _shares(model: ModelDescription) -> str:
+    return ", ".join(f"{item.name} {item.weight:g} % {item.upstream}" for item in model.versions)
+
+
+def _model(spec: ChooseSpec) -> ModelDescription:
+    return ModelDescription(
+        name=spec.model,
+        text=model_rule(spec),
+        sticky=spec.sticky,
+        versions=tuple(
+            VersionDescription(item.name, item.upstream, item.weight / HUNDREDTHS, item.tiers) for item in spec.versions
+        ),
+        aliases=spec.aliases,
+        allow=spec.tiers,
+        pinned_by=spec.pin.header if spec.pin else "",
+        shadow=spec.shadow.version if spec.shadow else "",
+        fallback=spec.fallback.to if spec.fallback else (),
+    )

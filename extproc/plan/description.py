@@ -38,11 +38,28 @@ class MatchDescription:
 
 @dataclass(frozen=True, slots=True)
 class VersionDescription:
-    """`weight` in percent."""
+    """`weight` in percent. `allow` are the tiers that may have it; none, and everybody may."""
 
     name: str
     upstream: str
     weight: float
+    allow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """`text` says it all in a line. `pinned_by` is the header of a pin, `shadow` the version that gets copies, and
+    `fallback` those that stand in; what there is none of is empty."""
+
+    name: str
+    text: str
+    sticky: str
+    versions: tuple[VersionDescription, ...]
+    aliases: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    pinned_by: str = ""
+    shadow: str = ""
+    fallback: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +79,8 @@ class PartDescription:
 @dataclass(frozen=True, slots=True)
 class TargetDescription:
     """Where a route leads. `kind` is upstream, model, redirect, aggregate or feedback; what belongs to another kind is
-    empty."""
+    empty. Where requests name a model, `named_by` says how, and `models` has those that they may name; `model`,
+    `sticky` and `versions` are of the one model of all other routes."""
 
     text: str
     kind: str
@@ -73,6 +91,9 @@ class TargetDescription:
     to: str = ""
     status: int = 0
     parts: tuple[PartDescription, ...] = ()
+    named_by: str = ""
+    default: str = ""
+    models: tuple[ModelDescription, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

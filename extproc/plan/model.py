@@ -9,11 +9,12 @@ from typing import Final
 
 from extproc.core.handover import UpstreamCredential
 from extproc.core.limits import Limit
+from extproc.core.names import CLUSTER_HEADER, MODEL_VERSION, SHADOW_HEADER
 from extproc.core.policy import Phase
 from extproc.core.problems import Path
 from extproc.core.processing import DEFAULT_RESPONSE_LIMIT, UNPROCESSED, BodyMode, Processing
 from extproc.core.quota import Quota
-from extproc.core.specs import AggregateSpec, ChooseSpec, LimitSpec, VersionSpec
+from extproc.core.specs import AggregateSpec, ChooseSpec, LimitSpec, ModelsSpec, VersionSpec
 from extproc.plan.shared import SharedLimit, quota_key
 from extproc.plan.tls import ListenerTlsPlan, UpstreamTlsPlan
 
@@ -56,9 +57,25 @@ class ToUpstream:
 
 @dataclass(frozen=True, slots=True)
 class ToModel:
-    """The upstream is chosen per request: Envoy reads it from the internal cluster header."""
+    """The upstream is chosen per request: Envoy reads it from the internal cluster header. `spec` has the models that
+    may serve it."""
 
-    model: str
+    spec: ModelsSpec
+
+    @property
+    def models(self) -> tuple[ChooseSpec, ...]:
+        return self.spec.models
+
+    @property
+    def upstreams(self) -> tuple[str, ...]:
+        """Of all their versions, each once."""
+        return tuple(dict.fromkeys(name for model in self.models for name in model.upstreams))
+
+
+def ours_of(target: ToModel) -> tuple[str, ...]:
+    """The request headers about versions: they are for the gateway, and no upstream gets them."""
+    pins = [model.pin.header for model in target.models if model.pin is not None]
+    return tuple(dict.fromkeys((CLUSTER_HEADER, SHADOW_HEADER, MODEL_VERSION, *pins)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +95,14 @@ class ToAggregate:
 class Placement:
     """What a request on this route costs: where each capability runs. The filters that are not named are passed by.
 
-    `fused` is the one ext_authz call. `descriptors` are the limits that Envoy's ratelimit filter asks our RLS about;
+    `fused` is the one ext_authz call, `asks_with_body` whether it shows the request's body.
+    `descriptors` are the limits that Envoy's ratelimit filter asks our RLS about;
     `shared` is the limit that its rate_limit_quota filter judges without asking.
     `shown` is what an ext_proc stream shows of the exchange; nothing, and there is none.
     """
 
     fused: bool
+    asks_with_body: bool = False
     descriptors: tuple[Limit, ...] = ()
     shared: SharedLimit | None = None
     shown: Processing = UNPROCESSED
@@ -108,7 +127,8 @@ class Placement:
     def filters(self) -> tuple[str, ...]:
         """The filters that call the sidecar, and what the last of them shows it."""
         shown = _bodies(self.shown)
-        return tuple(f"{name}{shown if name == 'ext_proc' else ''}" for name in self.services)
+        bodies = {"ext_proc": shown, "ext_authz": " with bodies" if self.asks_with_body else ""}
+        return tuple(f"{name}{bodies.get(name, '')}" for name in self.services)
 
     @property
     def calls(self) -> int:
@@ -301,6 +321,4 @@ class Plan:
 
     def choices(self, route: RoutePlan) -> frozenset[str]:
         """The upstreams that a policy may choose between on this route."""
-        return (
-            frozenset(self.models[route.target.model].upstreams) if isinstance(route.target, ToModel) else frozenset()
-        )
+        return frozenset(route.target.upstreams) if isinstance(route.target, ToModel) else frozenset()

@@ -7,15 +7,17 @@ from collections.abc import Iterable
 from datetime import UTC
 
 from extproc.core.limits import Kind, Limit
+from extproc.core.models import NamedBy
 from extproc.core.specs import (
     HUNDREDTHS,
     AccessRule,
     AdaptSpec,
-    AggregateSpec,
     AuthorizeSpec,
     ChooseSpec,
     LimitSpec,
+    ModelsSpec,
     PartSpec,
+    Version,
     VersionSpec,
 )
 from extproc.core.versions import ApiVersion, Status, spell_moment
@@ -47,11 +49,9 @@ def rule_of(spec: PolicySpec) -> str:
     if isinstance(settings, LimitSpec):
         tiers = [f"tier {name}: {limit_rules(limits)}" for name, limits in settings.tiers.items()]
         return ", ".join([*tiers, *map(limit_rule, settings.own)])
-    if isinstance(settings, ChooseSpec):
-        shares = [f"{version.name} {version.weight / HUNDREDTHS:g} %" for version in settings.versions]
-        return f"{settings.model}: {', '.join(shares)}; sticky by {settings.sticky}"
-    if isinstance(settings, AggregateSpec):
-        return ", ".join(map(part_rule, settings.parts))
+    if isinstance(settings, ModelsSpec):
+        said = ", or ".join(map(model_rule, settings.models))
+        return said if settings.named_by is NamedBy.ROUTE else f"by {source_rule(settings)}: {said}"
     if isinstance(settings, VersionSpec | AdaptSpec):
         return brief_of(spec)
     dump = getattr(settings, "model_dump_json", None)
@@ -64,10 +64,10 @@ def brief_of(spec: PolicySpec) -> str:
     settings = spec.settings
     if isinstance(settings, LimitSpec):
         return ", ".join([*(["tier"] if settings.by_tier else []), *map(limit_rule, settings.own)])
-    if isinstance(settings, ChooseSpec):
-        return f"a version, sticky by {settings.sticky}"
-    if isinstance(settings, AggregateSpec):
-        return f"of {', '.join(part.name for part in settings.parts)}"
+    if isinstance(settings, ModelsSpec):
+        sticky = ", ".join(dict.fromkeys(model.sticky for model in settings.models))
+        named = "" if settings.named_by is NamedBy.ROUTE else f"the model by {source_rule(settings)}, "
+        return f"{named}a version, sticky by {sticky}"
     if isinstance(settings, VersionSpec):
         return version_rule(settings.version)
     if isinstance(settings, AdaptSpec):
@@ -81,6 +81,28 @@ def part_rule(part: PartSpec) -> str:
     said += f", {part.retries} retries" if part.retries else ""
     said += f", where {part.when}" if part.when else ""
     return said + (", optional" if part.optional else "")
+
+
+def source_rule(spec: ModelsSpec) -> str:
+    """`body`, `header x-model`, `path /models/{model}`; and for whom nothing is named."""
+    return " ".join(filter(None, (spec.named_by.value, spec.of))) + (f" or {spec.otherwise}" if spec.otherwise else "")
+
+
+def model_rule(spec: ChooseSpec) -> str:
+    """`recommend: v1 90 %, v2 10 %; sticky by consumer`, and what else decides, in the order in which it does."""
+    said = [f"for {', '.join(spec.tiers)}"] if spec.tiers else []
+    said += [f"pin by {spec.pin.header} of {', '.join(spec.pin.tiers)}"] if spec.pin else []
+    said += [f"{rule.version} where {rule.when}" for rule in spec.rules]
+    shares = ", ".join(map(_share, spec.versions))
+    said += [f"sticky by {spec.sticky}"]
+    said += [f"shadow {spec.shadow.version} {spec.shadow.share / HUNDREDTHS:g} %"] if spec.shadow else []
+    said += [f"fallback to {', '.join(spec.fallback.to)}"] if spec.fallback else []
+    return f"{spec.model}: {shares}; {'; '.join(said)}"
+
+
+def _share(version: Version) -> str:
+    allowed = f" for {', '.join(version.tiers)}" if version.tiers else ""
+    return f"{version.name} {version.weight / HUNDREDTHS:g} %{allowed}"
 
 
 def version_rule(version: ApiVersion) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import unquote
@@ -12,7 +13,8 @@ from urllib.parse import unquote
 import grpc
 from google.protobuf.struct_pb2 import Struct
 
-from extproc.core.decision import Continue, LocalReply
+from extproc.core.comparing import Comparison
+from extproc.core.decision import SET_COOKIE, Continue, LocalReply
 from extproc.core.errors import InvalidMutation
 from extproc.core.gateway import Gateway
 from extproc.core.handover import NOTHING_MORE, Fields, Handover
@@ -40,6 +42,7 @@ from extproc.core.names import (
 )
 from extproc.core.outcome import Outcome
 from extproc.core.ports import Clock, Recorder
+from extproc.core.query import without
 from extproc.services.headers import add_fields, call_metadata, decode_headers
 from extproc.services.records import ALLOWED, cancelled, decided, failure, reading, record_of
 from extproc.wire.auth_pb2 import CheckRequest, CheckResponse, DeniedHttpResponse
@@ -48,7 +51,8 @@ from extproc.wire.base_pb2 import HeaderMap, HeaderValue, HttpStatus, Status
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
 NAME: Final = "ext_authz"
 REMEMBERED: Final = 1024  # certificates: a connection's own comes with each of its requests; and what clients are told
-SHORT: Final = 128  # characters: a longer value is no number, and a cookie for one client alone
+SHORT: Final = 128  # characters: a longer value is no number
+COOKIES: Final = frozenset({SET_COOKIE})  # no two can be one field (RFC 9110 §5.3)
 OK: Final[int] = grpc.StatusCode.OK.value[0]
 DENIED: Final = Status(code=grpc.StatusCode.PERMISSION_DENIED.value[0])
 
@@ -67,13 +71,25 @@ class Chosen(NamedTuple):
     version: str
 
 
+def unheard(comparison: Comparison) -> None:
+    """For whoever compares nothing."""
+
+
 class ExtAuthz:
     """Answers Check. `gateway` gives the plan in force when the call arrives."""
 
-    def __init__(self, gateway: Callable[[], Gateway], clock: Clock, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        gateway: Callable[[], Gateway],
+        clock: Clock,
+        recorder: Recorder,
+        compare: Callable[[Comparison], None] = unheard,
+    ) -> None:
+        """`compare` takes what is to be asked of two versions, and must return at once."""
         self._gateway = gateway
         self._clock = clock
         self._recorder = recorder
+        self._compare = compare
 
     async def check(self, call: CheckRequest, context: grpc.aio.ServicerContext[CheckRequest, bytes]) -> bytes:
         """The answer as it is sent: a CheckResponse, written already."""
@@ -94,6 +110,8 @@ class ExtAuthz:
             failed = failure(error)
             outcome, detail, handover = failed.outcome, failed.detail, NOTHING_MORE
         answer, outcome, detail = _encode(outcome, handover, detail, request, Stamp(route, revision))
+        if isinstance(outcome.decision, Continue) and outcome.decision.compared:
+            self._compare(_comparison(route, request, outcome, outcome.decision, handover))
         self._record(route, request, outcome, started, detail)
         return answer
 
@@ -106,6 +124,18 @@ class ExtAuthz:
             self.check, request_deserializer=reading(CheckRequest), response_serializer=None
         )
         return grpc.method_handlers_generic_handler(SERVICE, {"Check": method})
+
+
+def _comparison(route: str, request: Request, outcome: Outcome, decision: Continue, handover: Handover) -> Comparison:
+    """What was let through, as it arrives: without the client's credential, and with who is asking."""
+    handed = handover.hand(decision, outcome.consumer, request.headers)
+    arriving = replace(
+        request,
+        headers=Headers(handover.reaching(handed, request.headers)),
+        query=without(request.query, decision.remove_query) if decision.remove_query else request.query,
+    )
+    version = outcome.facts.get(DECIDED_VERSION, "")
+    return Comparison(decision.compared, version, route, arriving, outcome.consumer)
 
 
 def decode(call: CheckRequest, address: str = "") -> Request:
@@ -126,6 +156,7 @@ def decode(call: CheckRequest, address: str = "") -> Request:
         address=address or source.address.socket_address.address,
         id=headers.get(REQUEST_ID) or "",
         stream=http.id,
+        body=http.raw_body or http.body.encode() or None,
         certificate=_pem(certificate) if certificate else "",
     )
 
@@ -166,7 +197,7 @@ def allow(decision: Continue, outcome: Outcome, handover: Handover, request: Req
     """
     handed = handover.hand(decision, outcome.consumer, request.headers)
     parts = [_allowed(stamp, _who(outcome.consumer), _chosen(outcome), handed.granted, handed.remove)]
-    parts += [_told(*field) if len(field[1]) <= SHORT else _told.__wrapped__(*field) for field in decision.response.set]
+    parts += [_told(*field) if _is_told_again(*field) else _told.__wrapped__(*field) for field in decision.response.set]
     if handed.set or decision.remove_query or outcome.held:
         parts.append(_of_request(decision, outcome, handed.set).SerializeToString())
     return b"".join(parts)
@@ -185,8 +216,12 @@ def _of_request(decision: Continue, outcome: Outcome, fields: Fields) -> CheckRe
 def _told(name: str, value: str) -> bytes:
     """A field of the answer that the client gets. A limit's, a version's are told to thousands alike."""
     answer = CheckResponse()
-    add_fields(answer.ok_response.response_headers_to_add, ((name, value),))
+    add_fields(answer.ok_response.response_headers_to_add, ((name, value),), beside=COOKIES)
     return answer.SerializeToString()
+
+
+def _is_told_again(name: str, value: str) -> bool:
+    return len(value) <= SHORT and name != SET_COOKIE
 
 
 def deny(reply: LocalReply, outcome: Outcome, stamp: Stamp) -> CheckResponse:

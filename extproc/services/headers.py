@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -47,14 +47,18 @@ def call_metadata(context: grpc.aio.ServicerContext[Any, Any], name: str) -> str
     return ""
 
 
-def add_fields(options: RepeatedCompositeFieldContainer[HeaderValueOption], fields: Iterable[tuple[str, str]]) -> None:
+def add_fields(
+    options: RepeatedCompositeFieldContainer[HeaderValueOption],
+    fields: Iterable[tuple[str, str]],
+    beside: Collection[str] = (),
+) -> None:
     """For ext_authz, which reads `value`. Overwriting is said in both ways that Envoy has read over the years:
     appending would join our identity header onto whatever the client sent. What is named again is a reply's next
-    cookie, which is set beside the first.
+    cookie, which is set beside the first; what is in `beside` is set beside what an upstream has set.
 
     Made in place and from a copy: building the same messages from their parts takes three times as long.
     """
-    begun = set[str]()
+    begun = set(beside)
     for name, value in fields:
         option = options.add()
         option.CopyFrom(ADDING if name in begun else REPLACING)

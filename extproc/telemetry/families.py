@@ -16,6 +16,7 @@ from extproc.telemetry.timings import Timings
 DECIDING: Final = (
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 )  # fmt: skip
+ANSWERING: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LAGGING: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -108,6 +109,26 @@ class Families:
         self.quota_buckets = Gauge(
             "extproc_quota_buckets",
             "Buckets of shared limits of which some Envoy has a share.",
+            registry=registry,
+        )
+        self.shadow_comparisons = Tallies(
+            "extproc_shadow_comparisons_total",
+            "Answers of a shadow that were held against those of the version that was chosen, field by field: agree, "
+            "differ, undecided where neither has the field, unanswered where one of the two gave no answer in time.",
+            ("model", "version", "field", "result"),
+            registry=registry,
+        )
+        self.shadow_duration = Histogram(
+            "extproc_shadow_duration_seconds",
+            "How long a version took to answer a request that was asked of two for comparison.",
+            ("model", "version"),
+            registry=registry,
+            buckets=ANSWERING,
+        )
+        self.shadows_dropped = Tallies(
+            "extproc_shadows_dropped_total",
+            "Comparisons that were not made: too many were waiting, or one could not be made.",
+            ("model",),
             registry=registry,
         )
         self.loop_lag = Histogram(

@@ -6,7 +6,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection
 from typing import Final
 
+from extproc.core.comparing import Compared
 from extproc.core.gateway import Gateway
+from extproc.core.limits import NANOSECONDS
 from extproc.core.names import API_STATUS, API_VERSION
 from extproc.core.record import DecisionRecord
 from extproc.core.specs import LIMIT
@@ -129,6 +131,17 @@ class Metrics:
     def happened(self, event: str) -> None:
         """An event of the sidecar's own; their names are in code, never a request's."""
         self._families.events.labels(event).inc()
+
+    def compared(self, compared: Compared) -> None:
+        """Its names are the plan's: no request makes one up."""
+        model, families = compared.comparison.model, self._families
+        for field, result in compared.fields.items():
+            families.shadow_comparisons.labels(model, compared.shadow.version, field, result).count += 1
+        for told in (compared.chosen, compared.shadow):
+            families.shadow_duration.labels(model, told.version).observe(told.duration / NANOSECONDS)
+
+    def shadow_dropped(self, model: str) -> None:
+        self._families.shadows_dropped.labels(model).count += 1
 
     def loop_lagged(self, seconds: float) -> None:
         self._families.loop_lag.observe(seconds)

@@ -107,6 +107,32 @@ async def test_a_policy_chooses_only_among_the_routes_own_upstreams(upstream: st
         await asked(Says(Continue(upstream=upstream)))
 
 
+@pytest.mark.parametrize(
+    "choice",
+    [
+        Continue(upstream="one", cluster="model.m/v1"),
+        Continue(upstream="one", shadow="m"),
+        Continue(upstream="one", compared="m"),
+    ],
+)
+async def test_only_the_choice_of_a_version_may_name_who_stands_in_or_gets_a_copy(choice: Continue) -> None:
+    policy = Says(choice)
+    with pytest.raises(InvalidMutation, match="policy 'policy-0' may not name a cluster or a shadow"):
+        await asked(policy, upstreams=frozenset({"one"}))
+    links = (Link("choose", policy, chooses=True),)
+    outcome = await PolicyChain("r", links, FakeClock(), upstreams=frozenset({"one"})).on_request(GET)
+    assert outcome.decision == choice
+
+
+async def test_who_chooses_another_upstream_later_takes_what_stood_by_for_the_first_one_along() -> None:
+    first = Link("choose", Says(Continue(upstream="one", cluster="model.m/v1", shadow="m")), chooses=True)
+    later = Link("later", Says(Continue(upstream="two")))
+    upstreams = frozenset({"one", "two"})
+    decision = (await PolicyChain("r", (first, later), FakeClock(), upstreams=upstreams).on_request(GET)).decision
+    assert isinstance(decision, Continue)
+    assert (decision.upstream, decision.cluster, decision.shadow) == ("two", "", "")
+
+
 async def test_the_last_choice_of_an_upstream_holds() -> None:
     outcome = await asked(
         Says(Continue(upstream="v1")), Says(Continue(upstream="v2")), Says(), upstreams=frozenset({"v1", "v2"})

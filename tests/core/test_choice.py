@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extproc.core.choice import choose
+from extproc.core.choice import Draw, choose
 from extproc.core.specs import Version
 
 SUBJECTS = [f"caller-{number}" for number in range(100_000)]
@@ -85,7 +85,7 @@ def test_a_version_without_weight_is_never_chosen() -> None:
 
 @pytest.mark.parametrize("weights", [(), (0,), (0, 0)])
 def test_without_any_weight_there_is_nothing_to_choose(weights: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="empty"):
+    with pytest.raises(ValueError, match="no version has any weight"):
         choose("m", versions(*weights), "caller")
 
 
@@ -98,3 +98,36 @@ def test_names_that_run_together_alike_are_drawn_apart() -> None:
         for s in FEW
     ]
     assert len({(first.upstream, second.upstream) for first, second in pairs}) == 4
+
+
+def test_a_hundred_thousand_callers_are_shared_out_within_half_a_percent() -> None:
+    for weights in ((9_000, 1_000), (6_000, 2_500, 1_500), (9_999, 1)):
+        shares = Counter(drawn(SUBJECTS, *weights))
+        for number, weight in enumerate(weights, 1):
+            assert abs(shares[f"v{number}"] - 100_000 * weight / 10_000) <= 500
+
+
+def test_from_ten_to_twenty_percent_a_tenth_of_all_move_and_all_of_them_to_the_version_that_grew() -> None:
+    moved = Counter(
+        pair
+        for pair in zip(drawn(SUBJECTS, 9_000, 1_000), drawn(SUBJECTS, 8_000, 2_000), strict=True)
+        if pair[0] != pair[1]
+    )
+    assert set(moved) == {("v1", "v2")}
+    assert abs(moved.total() - 10_000) <= 500
+
+
+def test_what_one_version_takes_from_another_moves_few_others() -> None:
+    """No draw that knows the weights alone can move only those between any two of four: within twice the share that
+    moves, over one and it (Bavarian et al., Optimality of correlated sampling strategies)."""
+    before, after = drawn(SUBJECTS, 5_000, 3_000, 2_000), drawn(SUBJECTS, 4_000, 3_000, 3_000)
+    moved = Counter(pair for pair in zip(before, after, strict=True) if pair[0] != pair[1])
+    assert {now for _, now in moved} == {"v2", "v3"}  # nobody moves to the one that shrank,
+    assert {then for then, _ in moved} == {"v1", "v2"}  # or away from the one that grew
+    assert 10_000 <= moved.total() <= 100_000 * 2 * 0.1 / 1.1
+
+
+def test_the_salt_is_what_is_drawn_by_and_not_the_model() -> None:
+    offered = versions(5_000, 5_000)
+    assert [Draw("s", offered).of(subject) for subject in FEW] == [choose("s", offered, subject) for subject in FEW]
+    assert Draw("s", versions(0)).of("anybody") is None

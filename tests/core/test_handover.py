@@ -83,3 +83,13 @@ def test_what_only_an_upstream_may_see_is_shown_as_that() -> None:
     handover = Handover("users", Spells(), {"users": KEY})
     assert handover.secrets(None) == {"x-consumer-token": "(signed)", "authorization": "(not shown)"}
     assert handover.secrets("other") == {"x-consumer-token": "(signed)"}
+
+
+def test_what_arrives_is_what_came_without_what_is_for_the_gateway_alone() -> None:
+    seen = Headers.of({"x-plain": "1", "x-model-version": "v2", "x-extproc-cluster": "forged", "x-api-key": "secret"})
+    handover = Handover(credentials={"v1": KEY}, removed=("x-model-version", "x-extproc-cluster"))
+    decision = Continue(request=HeaderEdits(set=(("x-a", "2"),), remove=("x-api-key",)), upstream="v1")
+    handed = handover.hand(decision, ACME, seen)
+    assert handover.reaching(handed, seen) == (
+        ("x-plain", "1"), ("x-a", "2"), ("authorization", "Bearer hunter2"), *OURS,
+    )  # fmt: skip

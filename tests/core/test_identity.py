@@ -35,6 +35,21 @@ def test_the_upstream_is_told_id_tier_and_scopes_and_no_claim(
 
 
 @pytest.mark.parametrize(
+    ("cluster", "shadow", "fields"),
+    [
+        ("", "", (("x-extproc-cluster", "upstream.one"),)),
+        ("model.m/v1", "", (("x-extproc-cluster", "model.m/v1"),)),
+        ("", "m", (("x-extproc-cluster", "upstream.one"), ("x-extproc-shadow", "m"))),
+    ],
+)
+def test_envoy_is_told_where_a_request_goes_and_who_gets_a_copy(
+    cluster: str, shadow: str, fields: tuple[tuple[str, str], ...]
+) -> None:
+    assert owned_headers(None, "one", cluster, shadow) == fields
+    assert owned_headers(None, None, cluster, shadow) == ()
+
+
+@pytest.mark.parametrize(
     ("consumer", "header"),
     [
         (Consumer("a\r\nx-consumer-tier: premium"), "x-consumer-id"),

@@ -33,7 +33,16 @@ SHOWN: Final = {
         "tests/config/test_ratelimit_files.py",
         "tests/stores/test_window_contract.py",
     ),
-    "Model versions": ("tests/core/test_choice.py", "tests/policies/test_choose.py"),
+    "Model versions": (
+        "tests/core/test_choice.py",
+        "tests/policies/test_choose.py",
+        "tests/policies/test_choose_callers.py",
+        "tests/policies/test_choose_naming.py",
+        "tests/e2e/test_models.py",
+        "tests/e2e/test_model_fallback.py",
+        "tests/e2e/test_model_shadow.py",
+        "tests/e2e/test_model_comparison.py",
+    ),
     "Evidence": (
         "tests/e2e/test_evidence.py",
         "tests/e2e/test_shared_evidence.py",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from extproc.core.limits import Limit, Per
-from extproc.core.specs import AccessRule, AuthorizeSpec, ChooseSpec, LimitSpec, Version
+from extproc.core.specs import AccessRule, AuthorizeSpec, ChooseSpec, LimitSpec, ModelsSpec, Version
 from extproc.plan.model import (
     AuthenticationPlan,
     Discovery,
@@ -172,6 +172,9 @@ def test_a_condition_is_handed_on_as_it_is_written() -> None:
     assert [spec.settings for spec in route.policies] == [AuthorizeSpec((AccessRule(when='request.method == "GET"'),))]
 
 
+RECOMMEND = ChooseSpec("recommend", (Version("v1", "users", 9000), Version("v2", "orders", 1000)), "none")
+
+
 def test_a_route_leads_where_it_says() -> None:
     targets = [
         route.target
@@ -184,7 +187,7 @@ def test_a_route_leads_where_it_says() -> None:
     ]
     assert targets == [
         ToUpstream("users"),
-        ToModel("recommend"),
+        ToModel(ModelsSpec((RECOMMEND,))),
         ToRedirect("/new", 308),
         ToRedirect("https://example.com/new", 302),
     ]
@@ -192,9 +195,8 @@ def test_a_route_leads_where_it_says() -> None:
 
 def test_a_model_is_a_choice_in_hundredths_of_a_percent() -> None:
     plan = plan_of("model: recommend, authenticate: none")
-    expected = ChooseSpec("recommend", (Version("v1", "users", 9000), Version("v2", "orders", 1000)), "none")
-    assert plan.models["recommend"] == expected
-    assert [spec.settings for spec in plan.routes[0].policies] == [expected]
+    assert plan.models["recommend"] == RECOMMEND
+    assert [spec.settings for spec in plan.routes[0].policies] == [ModelsSpec((RECOMMEND,))]
 
 
 def test_only_a_route_to_a_model_leaves_a_choice_and_only_between_its_versions() -> None:

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from extproc.plan.describe import describe
-from extproc.plan.description import FilterDescription, RouteDescription, TargetDescription, VersionDescription
+from extproc.plan.description import (
+    FilterDescription,
+    ModelDescription,
+    RouteDescription,
+    TargetDescription,
+    VersionDescription,
+)
 from extproc.plan.model import RoutePlan
 from tests.certificates import write_folder
 from tests.plan.gateways import BODY, HEAD, HEADERS, plan_of
@@ -53,6 +59,14 @@ TARGETS = [
             model="recommend",
             sticky="none",
             versions=(VersionDescription("v1", "users", 90.0), VersionDescription("v2", "orders", 10.0)),
+            models=(
+                ModelDescription(
+                    "recommend",
+                    "recommend: v1 90 %, v2 10 %; sticky by none",
+                    "none",
+                    (VersionDescription("v1", "users", 90.0), VersionDescription("v2", "orders", 10.0)),
+                ),
+            ),
         ),
     ),
 ]

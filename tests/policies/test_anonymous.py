@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from extproc.core.limits import Limit, Per
 from extproc.core.message import Consumer
 from extproc.core.policy import Context, needs_no_credential
-from extproc.core.specs import ChooseSpec, LimitSpec, Version
+from extproc.core.specs import ChooseSpec, LimitSpec, ModelsSpec, Version
 from extproc.policies.anonymous import AnonymousKind, AnonymousSettings
 from extproc.policies.choose import Choose
 from extproc.policies.limit import LimitPolicy
@@ -55,7 +55,7 @@ async def test_a_consumer_called_as_an_address_is_not_counted_with_it() -> None:
 
 async def test_a_version_that_sticks_to_the_consumer_sticks_to_the_address_of_the_anonymous() -> None:
     spec = ChooseSpec("score", (Version("v1", "one", 5000), Version("v2", "two", 5000)), "consumer")
-    policy = Choose.build(spec, fake_ports())
+    policy = Choose.build(ModelsSpec((spec,)), fake_ports())
     addresses = [f"192.0.2.{number}" for number in range(40)]
     chosen = [passed(await policy.on_request(asking(address=one), GUEST)).upstream for one in addresses]
     assert set(chosen) == {"one", "two"}

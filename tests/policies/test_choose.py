@@ -12,7 +12,7 @@ from extproc.core.errors import CouldNotDecide
 from extproc.core.message import Consumer, Request
 from extproc.core.policy import Context, Phase, phases_of
 from extproc.core.shares import Shares
-from extproc.core.specs import ChooseSpec, Version
+from extproc.core.specs import ChooseSpec, ModelsSpec, Version
 from extproc.policies.choose import Choose
 from extproc.testing import fake_ports
 from tests.policies.asking import ANONYMOUS, CALLED, asking, passed
@@ -22,11 +22,11 @@ CALLERS: Final = [Context("recommend", Consumer(f"caller-{number}")) for number 
 
 
 async def chosen(sticky: str, request: Request, context: Context, versions: tuple[Version, ...] = HALVES) -> str:
-    policy = Choose.build(ChooseSpec("recommend", versions, sticky), fake_ports())
+    policy = Choose.build(ModelsSpec((ChooseSpec("recommend", versions, sticky),)), fake_ports())
     decision = passed(await policy.on_request(request, context))
     (version,) = (value for name, value in decision.response.set if name == "x-model-version")
     assert decision.upstream == f"recommend-{version}"
-    assert decision.facts == {"model": "recommend", "version": version}
+    assert (decision.facts["model"], decision.facts["version"]) == ("recommend", version)
     assert not decision.request
     return version
 
@@ -38,7 +38,7 @@ async def test_a_caller_keeps_its_version_whatever_else_it_sends() -> None:
 
 
 async def test_what_is_remembered_of_a_caller_is_what_would_be_drawn() -> None:
-    policy = Choose.build(ChooseSpec("recommend", HALVES, "consumer"), fake_ports())
+    policy = Choose.build(ModelsSpec((ChooseSpec("recommend", HALVES, "consumer"),)), fake_ports())
     for _ in range(2):
         for caller in CALLERS[:50]:
             decision = passed(await policy.on_request(asking(), caller))
@@ -59,7 +59,9 @@ class Moving:
 async def test_shares_that_move_are_followed_at_once_and_move_callers_to_the_version_that_grew_alone() -> None:
     table = Moving()
     versions = (Version("v1", "recommend-v1", 10_000), Version("v2", "recommend-v2", 0))
-    policy = Choose.build(ChooseSpec("recommend", versions, "consumer"), replace(fake_ports(), shares=table))
+    policy = Choose.build(
+        ModelsSpec((ChooseSpec("recommend", versions, "consumer"),)), replace(fake_ports(), shares=table)
+    )
 
     async def of_all() -> list[str]:
         decided = [passed(await policy.on_request(asking(), caller)).facts["version"] for caller in CALLERS]
@@ -79,7 +81,7 @@ async def test_shares_that_move_are_followed_at_once_and_move_callers_to_the_ver
 
 async def test_a_version_that_shares_do_not_name_has_none() -> None:
     table = Moving(Shares(1, {"v2": 10_000}))
-    policy = Choose.build(ChooseSpec("recommend", HALVES, "none"), replace(fake_ports(), shares=table))
+    policy = Choose.build(ModelsSpec((ChooseSpec("recommend", HALVES, "none"),)), replace(fake_ports(), shares=table))
     chosen = [passed(await policy.on_request(asking(stream=str(number)), CALLED)) for number in range(100)]
     assert {decision.upstream for decision in chosen} == {"recommend-v2"}
 

@@ -164,3 +164,14 @@ async def test_a_key_in_the_query_is_removed_before_the_upstream_and_no_other_qu
     assert KEY not in str(rig.recorder.records)
     plain = await rig.check(check_request(CREDENTIAL, path="/orders?b=2"))
     assert list(plain.ok_response.query_parameters_to_remove) == []
+
+
+async def test_a_cookie_for_the_client_is_set_beside_those_of_the_upstream(serve: Serve) -> None:
+    edits = HeaderEdits(set=(("set-cookie", "visit=1"), ("x-color", "green")))
+    rig = await serve(gateway(chain(Answers(Continue(response=edits)))))
+    answer = (await rig.check(check_request())).ok_response
+    actions = HeaderValueOption.HeaderAppendAction
+    said = [(option.header.key, option.append_action) for option in answer.response_headers_to_add]
+    assert said == [
+        ("set-cookie", actions.APPEND_IF_EXISTS_OR_ADD), ("x-color", actions.OVERWRITE_IF_EXISTS_OR_ADD),
+    ]  # fmt: skip

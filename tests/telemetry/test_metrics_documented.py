@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from extproc.core.comparing import Agreement, Compared, Comparison, Told
 from extproc.core.evidence import Seen
+from extproc.core.message import Request
 from extproc.core.record import Result
 from extproc.telemetry import Metrics
 from extproc.telemetry.labels import REASONS, REASONS_OF_A_POLICY
@@ -39,6 +41,9 @@ def counted() -> Metrics:
     models = metrics.models(lambda: {("chat", "v1"): 1.0}, lambda: 0)
     models.did("chat", "v1", Seen(bucket=7, score=1.0))
     models.told("counted", 1)
+    told = Told("v1", None, 1)
+    metrics.compared(Compared(Comparison("m", "v1", "r", Request("GET", "/")), told, told, {"f": Agreement.AGREE}))
+    metrics.shadow_dropped("m")
     return metrics
 
 
