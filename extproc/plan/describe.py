@@ -40,6 +40,7 @@ from extproc.plan.model import (
     Plan,
     PolicySpec,
     RoutePlan,
+    ToAggregate,
     ToModel,
     ToRedirect,
     ValueRule,
