@@ -21,6 +21,7 @@ from extproc.app.observing import Gathered, Harmless, ObservedCounters, Recorded
 from extproc.app.ports import listen
 from extproc.app.project import Project, build_gateway
 from extproc.app.serving import Tending, all_tended, http_served, settle_memory, signalled
+from extproc.app.tokens import TokensTold
 from extproc.app.usage import USAGE_UNSAVED, UsageKept, open_usage
 from extproc.config.model import MEMORY
 from extproc.core.gateway import Gateway
@@ -64,12 +65,13 @@ class Sidecar:
         self._operations = Summed(harmless(partial(metrics.store_operated, counted.name)))
         self._decisions = Gathered[DecisionRecord](harmless(metrics.record))
         counters = ObservedCounters(counted.store, self._operations)
-        self._built = built = build_gateway(project, counters, self._events)
+        usage = open_usage(plan.sidecar, clock, self._events)
+        self._usage = UsageKept(usage, self._events) if usage else None
+        tokens = TokensTold(clock, self._usage.add if self._usage else None, harmless(metrics.metered))
+        self._built = built = build_gateway(project, counters, self._events, tokens)
         self._gateway, ports = built.gateway, built.ports
         metrics.config_loaded(self._gateway)
         recorder = RecordedAndCounted(self._recorder, self._decisions)
-        usage = open_usage(plan.sidecar, clock, self._events)
-        self._usage = UsageKept(usage, self._events) if usage else None
         self._server = Server(free_slot(plan), self._handlers(ports, recorder))
 
     def _handlers(self, ports: Ports, recorder: Recorder) -> list[grpc.GenericRpcHandler]:

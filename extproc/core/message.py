@@ -19,8 +19,9 @@ class Request:
 
     `path` has no query; `query` is the raw text after `?` or empty; `address` is the client's IP address as Envoy
     trusts it (never read from a header); `id` is Envoy's own x-request-id; `stream` names this one HTTP stream and is
-    never chosen by a client, so it makes charging idempotent. `body` is None where no body was shown. `certificate` is
-    the client's own in PEM, as Envoy verified it; empty where none was given.
+    never chosen by a client, so it makes charging idempotent. `body` is None where no body was shown; `size` is how
+    many bytes it has, where Envoy says so of one that is not shown. `certificate` is the client's own in PEM, as Envoy
+    verified it; empty where none was given.
     """
 
     method: str
@@ -34,6 +35,7 @@ class Request:
     stream: str = ""
     body: bytes | None = field(default=None, repr=False)
     certificate: str = field(default="", repr=False)
+    size: int = 0
 
 
 @quick

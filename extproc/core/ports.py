@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final, Protocol
 
 from extproc.core.headers import Headers
@@ -192,6 +193,27 @@ class ShareTable(Protocol):
         """None where they are as the file says."""
 
 
+class TokenTally(Protocol):
+    """Hears what a metered answer came to. Must return at once."""
+
+    def __call__(self, route: str, consumer: Consumer | None, status: int, tokens: int, ended: str) -> None:
+        """`ended`: how it is known, one of `Ended`."""
+
+
+class Ended(StrEnum):
+    """How a metered answer ended: with what its upstream said of it, with what its length says, cut by us, or with its
+    client or its upstream gone. A text, as a label is."""
+
+    SAID = "said"
+    ESTIMATED = "estimated"
+    CUT = "cut"
+    LEFT = "left"
+
+
+def untold(route: str, consumer: Consumer | None, status: int, tokens: int, ended: str) -> None:
+    """For whoever keeps no sums."""
+
+
 def never() -> float:
     """For whoever leaves nothing to chance."""
     return 0.0
@@ -200,7 +222,8 @@ def never() -> float:
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What a policy is built with. A policy keeps the ones it needs and no others. `expression` compiles CEL, `chance`
-    is a number from 0 to below 1, another one each time, `shares` what versions of models get now."""
+    is a number from 0 to below 1, another one each time, `shares` what versions of models get now; `tokens` hears what
+    metered answers came to."""
 
     clock: Clock
     counters: CounterStore
@@ -210,3 +233,4 @@ class Ports:
     fetch: Fetch
     chance: Callable[[], float] = never
     shares: ShareTable = AS_WRITTEN
+    tokens: TokenTally = untold

@@ -14,7 +14,7 @@ from typing import Final
 import grpc
 
 from extproc.core.errors import StoreUnavailable
-from extproc.core.held import settled_amount, settlements
+from extproc.core.held import is_metered, settled_amount, settlements
 from extproc.core.limits import Settlement
 from extproc.core.names import (
     DECIDED_ANONYMOUS,
@@ -25,11 +25,10 @@ from extproc.core.names import (
     USAGE_LOG,
 )
 from extproc.core.ports import CounterStore
-from extproc.core.usage import HOUR, Usage, Used
+from extproc.core.usage import Usage, Used, hour_of, status_class
 from extproc.services.records import reading
 from extproc.wire.accesslog_pb2 import HTTPAccessLogEntry, StreamAccessLogsMessage, StreamAccessLogsResponse
 
-NO_ANSWER: Final = "none"  # the client went away before
 SERVICE: Final = "envoy.service.accesslog.v3.AccessLogService"
 
 
@@ -73,16 +72,22 @@ class AccessLog:
 
 
 def _held(entry: HTTPAccessLogEntry) -> tuple[Settlement, ...]:
-    decided = entry.common_properties.metadata.filter_metadata[DECISION_NAMESPACE]
-    return settlements(decided.fields[DECIDED_HELD].string_value, entry.response.response_headers)
+    common = entry.common_properties
+    held = common.metadata.filter_metadata[DECISION_NAMESPACE].fields[DECIDED_HELD].string_value
+    # An answer of which no byte came cannot have been metered: the client has gone before, or Envoy says why itself.
+    answered = common.HasField("time_to_first_upstream_rx_byte")
+    return settlements(held, entry.response.response_headers, answered=answered)
 
 
 def _used(entry: HTTPAccessLogEntry) -> tuple[Used, Usage]:
     common, response = entry.common_properties, entry.response
     decided = common.metadata.filter_metadata[DECISION_NAMESPACE].fields
     consumer = decided[DECIDED_CONSUMER].string_value or decided[DECIDED_ANONYMOUS].string_value
-    hour = common.start_time.seconds - common.start_time.seconds % HOUR
-    status = f"{response.response_code.value // 100}xx" if response.response_code.value else NO_ANSWER
-    used = Used(hour, consumer, decided[DECIDED_TIER].string_value, common.route_name, status)
-    tokens = sum(settled_amount(value) for value in response.response_headers.values())
+    used = Used(
+        hour_of(common.start_time.seconds), consumer, decided[DECIDED_TIER].string_value, common.route_name,
+        status_class(response.response_code.value),
+    )  # fmt: skip
+    # Of a metered answer, whoever has read it tells.
+    metered = is_metered(decided[DECIDED_HELD].string_value)
+    tokens = 0 if metered else sum(settled_amount(value) for value in response.response_headers.values())
     return used, Usage(1, common.downstream_wire_bytes_received, common.downstream_wire_bytes_sent, tokens)

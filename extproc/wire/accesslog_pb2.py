@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from extproc.wire import base_pb2 as extproc_dot_wire_dot_base__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x65xtproc/wire/accesslog.proto\x12\x0c\x65xtproc.wire\x1a\x17\x65xtproc/wire/base.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xac\x02\n\x17StreamAccessLogsMessage\x12\x44\n\nidentifier\x18\x01 \x01(\x0b\x32\x30.extproc.wire.StreamAccessLogsMessage.Identifier\x12O\n\thttp_logs\x18\x02 \x01(\x0b\x32:.extproc.wire.StreamAccessLogsMessage.HTTPAccessLogEntriesH\x00\x1a\x1e\n\nIdentifier\x12\x10\n\x08log_name\x18\x02 \x01(\t\x1aK\n\x14HTTPAccessLogEntries\x12\x33\n\tlog_entry\x18\x01 \x03(\x0b\x32 .extproc.wire.HTTPAccessLogEntryB\r\n\x0blog_entries\"\x1a\n\x18StreamAccessLogsResponse\"\x86\x01\n\x12HTTPAccessLogEntry\x12\x38\n\x11\x63ommon_properties\x18\x01 \x01(\x0b\x32\x1d.extproc.wire.AccessLogCommon\x12\x36\n\x08response\x18\x04 \x01(\x0b\x32$.extproc.wire.HTTPResponseProperties\"\xcb\x01\n\x0f\x41\x63\x63\x65ssLogCommon\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x08metadata\x18\x11 \x01(\x0b\x32\x16.extproc.wire.Metadata\x12\x12\n\nroute_name\x18\x13 \x01(\t\x12\"\n\x1a\x64ownstream_wire_bytes_sent\x18\x1d \x01(\x04\x12&\n\x1e\x64ownstream_wire_bytes_received\x18\x1e \x01(\x04\"\xda\x01\n\x16HTTPResponseProperties\x12\x33\n\rresponse_code\x18\x01 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12S\n\x10response_headers\x18\x04 \x03(\x0b\x32\x39.extproc.wire.HTTPResponseProperties.ResponseHeadersEntry\x1a\x36\n\x14ResponseHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x65xtproc/wire/accesslog.proto\x12\x0c\x65xtproc.wire\x1a\x17\x65xtproc/wire/base.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xac\x02\n\x17StreamAccessLogsMessage\x12\x44\n\nidentifier\x18\x01 \x01(\x0b\x32\x30.extproc.wire.StreamAccessLogsMessage.Identifier\x12O\n\thttp_logs\x18\x02 \x01(\x0b\x32:.extproc.wire.StreamAccessLogsMessage.HTTPAccessLogEntriesH\x00\x1a\x1e\n\nIdentifier\x12\x10\n\x08log_name\x18\x02 \x01(\t\x1aK\n\x14HTTPAccessLogEntries\x12\x33\n\tlog_entry\x18\x01 \x03(\x0b\x32 .extproc.wire.HTTPAccessLogEntryB\r\n\x0blog_entries\"\x1a\n\x18StreamAccessLogsResponse\"\x86\x01\n\x12HTTPAccessLogEntry\x12\x38\n\x11\x63ommon_properties\x18\x01 \x01(\x0b\x32\x1d.extproc.wire.AccessLogCommon\x12\x36\n\x08response\x18\x04 \x01(\x0b\x32$.extproc.wire.HTTPResponseProperties\"\x8e\x02\n\x0f\x41\x63\x63\x65ssLogCommon\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x41\n\x1etime_to_first_upstream_rx_byte\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x08metadata\x18\x11 \x01(\x0b\x32\x16.extproc.wire.Metadata\x12\x12\n\nroute_name\x18\x13 \x01(\t\x12\"\n\x1a\x64ownstream_wire_bytes_sent\x18\x1d \x01(\x04\x12&\n\x1e\x64ownstream_wire_bytes_received\x18\x1e \x01(\x04\"\xda\x01\n\x16HTTPResponseProperties\x12\x33\n\rresponse_code\x18\x01 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12S\n\x10response_headers\x18\x04 \x03(\x0b\x32\x39.extproc.wire.HTTPResponseProperties.ResponseHeadersEntry\x1a\x36\n\x14ResponseHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,20 +37,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._loaded_options = None
   _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._serialized_options = b'8\001'
-  _globals['_STREAMACCESSLOGSMESSAGE']._serialized_start=137
-  _globals['_STREAMACCESSLOGSMESSAGE']._serialized_end=437
-  _globals['_STREAMACCESSLOGSMESSAGE_IDENTIFIER']._serialized_start=315
-  _globals['_STREAMACCESSLOGSMESSAGE_IDENTIFIER']._serialized_end=345
-  _globals['_STREAMACCESSLOGSMESSAGE_HTTPACCESSLOGENTRIES']._serialized_start=347
-  _globals['_STREAMACCESSLOGSMESSAGE_HTTPACCESSLOGENTRIES']._serialized_end=422
-  _globals['_STREAMACCESSLOGSRESPONSE']._serialized_start=439
-  _globals['_STREAMACCESSLOGSRESPONSE']._serialized_end=465
-  _globals['_HTTPACCESSLOGENTRY']._serialized_start=468
-  _globals['_HTTPACCESSLOGENTRY']._serialized_end=602
-  _globals['_ACCESSLOGCOMMON']._serialized_start=605
-  _globals['_ACCESSLOGCOMMON']._serialized_end=808
-  _globals['_HTTPRESPONSEPROPERTIES']._serialized_start=811
-  _globals['_HTTPRESPONSEPROPERTIES']._serialized_end=1029
-  _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._serialized_start=975
-  _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._serialized_end=1029
+  _globals['_STREAMACCESSLOGSMESSAGE']._serialized_start=169
+  _globals['_STREAMACCESSLOGSMESSAGE']._serialized_end=469
+  _globals['_STREAMACCESSLOGSMESSAGE_IDENTIFIER']._serialized_start=347
+  _globals['_STREAMACCESSLOGSMESSAGE_IDENTIFIER']._serialized_end=377
+  _globals['_STREAMACCESSLOGSMESSAGE_HTTPACCESSLOGENTRIES']._serialized_start=379
+  _globals['_STREAMACCESSLOGSMESSAGE_HTTPACCESSLOGENTRIES']._serialized_end=454
+  _globals['_STREAMACCESSLOGSRESPONSE']._serialized_start=471
+  _globals['_STREAMACCESSLOGSRESPONSE']._serialized_end=497
+  _globals['_HTTPACCESSLOGENTRY']._serialized_start=500
+  _globals['_HTTPACCESSLOGENTRY']._serialized_end=634
+  _globals['_ACCESSLOGCOMMON']._serialized_start=637
+  _globals['_ACCESSLOGCOMMON']._serialized_end=907
+  _globals['_HTTPRESPONSEPROPERTIES']._serialized_start=910
+  _globals['_HTTPRESPONSEPROPERTIES']._serialized_end=1128
+  _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._serialized_start=1074
+  _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._serialized_end=1128
 # @@protoc_insertion_point(module_scope)

@@ -35,6 +35,7 @@ def counted() -> Metrics:
     metrics.watch_store("memory", lambda: 1, 2)
     metrics.store_operated("memory", "allowed")
     metrics.happened("keys_read")
+    metrics.metered("orders", 42, "said")
     return metrics
 
 
