@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from extproc.core.query import Parameter, parameters, parameters_called
     from extproc.core.rate_limit import rate_limit_headers, rate_limited
     from extproc.core.remembered import Remembered
-    from extproc.core.reservation import STEP, Reservation, window_end
+    from extproc.core.reservation import Reservation, ahead_of, window_end
     from extproc.core.rewrite import Rewrite
     from extproc.core.shares import Shares
     from extproc.core.specs import AccessRule, AdaptSpec, AuthorizeSpec, ChooseSpec, LimitSpec, Version, VersionSpec
@@ -222,8 +222,8 @@ HOMES = {
     ),
     "extproc.core.remembered": ("Remembered",),
     "extproc.core.reservation": (
-        "STEP",
         "Reservation",
+        "ahead_of",
         "window_end",
     ),
     "extproc.core.rewrite": ("Rewrite",),
@@ -256,9 +256,9 @@ __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
     "InvalidToken", "Judged", "KeySet", "KeySets", "KeySource", "KeyStore", "Lens", "Limit", "LimitRate", "LimitSpec",
     "LocalReply", "MODEL_VERSION", "Memory", "Meter", "Name", "Network", "NotAdaptable", "Parameter", "Per", "Phase",
     "Policy", "Ports", "ProviderUnavailable", "QueryName", "Record", "Remembered", "Request", "RequestCel",
-    "Reservation", "Response", "Rewrite", "STEP", "Scope", "Secret", "Settings", "Settlement", "ShareTable", "Shares",
-    "Size", "Spent", "StoreUnavailable", "TokenTally", "Url", "ValueCel", "Version", "VersionSpec", "adapt_body",
-    "adapt_event", "address_subject", "choose", "cookie_names", "cookie_of", "digest", "ending_of", "event_in", "holds",
+    "Reservation", "Response", "Rewrite", "Scope", "Secret", "Settings", "Settlement", "ShareTable", "Shares", "Size",
+    "Spent", "StoreUnavailable", "TokenTally", "Url", "ValueCel", "Version", "VersionSpec", "adapt_body", "adapt_event",
+    "address_subject", "ahead_of", "choose", "cookie_names", "cookie_of", "digest", "ending_of", "event_in", "holds",
     "is_among", "is_budget", "is_well_formed", "loads_strictly", "parameters", "parameters_called", "parse_address",
     "rate_limit_headers", "rate_limited", "read_certificate", "refusal", "spelled_event", "variables",
     "version_refused", "window_end",

@@ -14,7 +14,6 @@ from extproc.config.settings import Settings
 from extproc.config.spelling import Short, Spelled
 from extproc.core.problems import Finding, Path
 
-STYLE_NAMES: Final = ("openai", "anthropic", "ollama", "other")
 OFF: Final = "none"  # the word for a route that is not metered, whatever the defaults say
 NAME: Final = r"[^.\s\[\]|]{1,128}(?:\[\])?"
 PLACE: Final = rf"{NAME}(?:\.{NAME}){{0,15}}"
@@ -24,7 +23,7 @@ NO_WORDS: Final = "style: other knows nothing of its answers: write usage and te
 LONGEST_ENDING: Final = 4096
 
 BodyPlace = Annotated[str, Spelled(PLACE, NO_PLACE, "place")]
-NumberPlaces = Annotated[str, Spelled(rf"{PLACE}(?:\|{PLACE}){{0,7}}", NO_PLACES, "places")]
+NumberPlaces = Annotated[str, Spelled(rf"{PLACE}(?:\|{PLACE}){{0,7}}", NO_PLACES, "place")]
 EndingText = Annotated[str, Spelled(r"[^\r\n]{1,4096}", "the data of one event: a line of at most 4096 characters")]
 
 
@@ -41,9 +40,10 @@ class MeterUse(Settings):
         )
     )
 
-    style: Literal["openai", "anthropic", "ollama", "other"] = "openai"
+    style: Literal["openai", "anthropic", "ollama", "other", "none"] = "openai"
     """Whose answers they are. `openai`: Chat Completions and Completions, and whoever speaks like them; `anthropic`:
-    Messages; `ollama`: lines of JSON; `other`: what the keys below say, and nothing more."""
+    Messages; `ollama`: lines of JSON; `other`: what the keys below say, and nothing more; `none`: they are not metered,
+    whatever the defaults say."""
     usage: Annotated[list[NumberPlaces], Field(max_length=8)] = []
     """Where an answer, or an event of it, says what it came to: numbers that are added up, each by its path, with a bar
     between places at which the same number may stand. Left out: as the style has it."""
@@ -62,7 +62,7 @@ class MeterUse(Settings):
     @model_validator(mode="before")
     @classmethod
     def _spelled_short(cls, value: Any) -> Any:
-        return {"style": value} if isinstance(value, str) and value != OFF else value
+        return {"style": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _says_where(self) -> Self:
@@ -72,7 +72,7 @@ class MeterUse(Settings):
 
 
 SHORT: Final = (
-    {"enum": [name for name in STYLE_NAMES if name != "other"], "description": "The style alone."},
+    {"enum": ["openai", "anthropic", "ollama"], "description": "The style alone."},
     {"const": OFF, "description": "Not metered, whatever the defaults say."},
 )
 AnyMeter = Annotated[MeterUse, Short(SHORT)]
@@ -87,19 +87,19 @@ def check_meters(data: Any) -> list[Finding]:
 def _route(raw: Raw, route: Raw, path: Path) -> Iterator[Finding]:
     own = route.get("meter")
     used = own if own is not None else mapping(raw.get("defaults")).get("meter")
-    if used is None or used == OFF:
+    if used is None or used == OFF or mapping(used).get("style") == OFF:
         return
     if own is not None and route.get("redirect") is not None:
         yield Finding((*path, "meter"), "a redirect has no answer of an upstream to meter")
     if own is not None and not _counts_tokens(raw, route) and not _sums(raw):
         hint = "write a limit with tokens, or sidecar: {usage: {keep: 90d}}"
         yield Finding((*path, "meter"), "nothing counts the tokens of this route", hint)
-    written: Any = inherited(raw, route, "limits")
+    # Limits of the defaults may be settled by a header on the routes that are not metered.
+    written = route.get("limits")
     for index, use in enumerate(written if isinstance(written, list) else []):
         if mapping(use).get("tokens") is not None and mapping(use).get("settle") is not None:
-            where: Path = (*path, "limits", index, "settle") if route.get("limits") is not None else path
             said = "this route's answers are metered, so that no header settles what was reserved"
-            yield Finding(where, said, "write one of meter and settle")
+            yield Finding((*path, "limits", index, "settle"), said, "leave out settle, or write meter: none")
 
 
 def _counts_tokens(raw: Raw, route: Raw) -> bool:

@@ -125,7 +125,7 @@ class RouteSettings(Settings):
     limits: list[AnyLimit] | None = None
     """How often: `tier` for the limits of the consumer's tier, and limits of the route's own. All are judged together;
     where one refuses (429), none is counted. Left out everywhere: no limits."""
-    meter: AnyMeter | Literal["none"] | None = None
+    meter: AnyMeter | None = None
     """How many tokens answers came to: read in their bodies, streams too, to settle what was reserved of `tokens`, to
     cut a stream where its budget ends, and for `extproc usage`. A style alone, as `openai`, or how it is read; `none`:
     not at all. Left out everywhere: only a header that `settle` names says it."""

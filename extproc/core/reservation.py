@@ -1,18 +1,19 @@
 """What one request has reserved of its token budgets, and how that grows while its answer runs.
 
 A budget is charged ahead, in steps: as long as what is reserved covers what was sent, no store is asked. So nobody
-sends what no budget has agreed to, however many share it, and what was not used is given back at the end.
+sends what no budget has agreed to, however many share it, and what was not used is given back at the end. The less is
+left, the smaller the steps: what one answer holds and does not use is what another is cut for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from extproc.core.limits import Charge, Counter, CounterState, Hit, Settlement
+from extproc.core.limits import UNKNOWN, Charge, Counter, CounterState, Hit, Settlement
 
-STEP: Final = 64  # tokens that are reserved ahead of what is sent
+STEP: Final = 64  # tokens that are reserved ahead of what is sent, at most
 
 
 @dataclass(slots=True)
@@ -26,7 +27,6 @@ class Reservation:
     base: int = 0
     turns: int = 0
     asked: int = 0
-    settled: bool = False
 
     def covers(self, total: int) -> bool:
         return all(covered >= total - self.base for covered in self.covered.values())
@@ -63,6 +63,7 @@ def window_end(counters: Iterable[Counter], now: int) -> int:
     return min(one.limit.calendar.window(now).end for one in counters if one.limit.calendar is not None)
 
 
-def room(states: Sequence[CounterState]) -> int:
-    """How much could be charged at once where this was refused: 0 where nothing could."""
-    return min((state.remaining for state in states if state.refuses), default=0)
+def ahead_of(states: Iterable[CounterState]) -> int:
+    """How much more than is needed may be reserved the next time: a part of what was left, where that is known."""
+    left = [one.remaining for one in states if not one.counter.limit.shadow and one.remaining != UNKNOWN]
+    return min(STEP, min(left) // STEP) if left else STEP

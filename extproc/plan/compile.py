@@ -14,7 +14,7 @@ from extproc.config.access import AccessUse
 from extproc.config.limits import LimitUse
 from extproc.config.load import Loaded
 from extproc.config.match import Match, ValueMatch
-from extproc.config.meter import MeterUse
+from extproc.config.meter import OFF
 from extproc.config.model import Config, Model, Upstream
 from extproc.config.quota_stream import QUOTA_STREAM
 from extproc.config.route import Route
@@ -64,7 +64,7 @@ from extproc.plan.model import (
     UpstreamPlan,
     ValueRule,
 )
-from extproc.plan.processing import flaw, processing_of
+from extproc.plan.processing import METERED_PIECES, WHOLE_AND_IN_PIECES, flaw, processing_of
 from extproc.plan.shared import SharedLimit, quota_key, shared_limit, shared_tiers
 from extproc.plan.tls import listener_tls, upstream_tls
 from extproc.plan.versions import Versions
@@ -210,7 +210,7 @@ class _RouteCompiler:
         counts tokens, defaults meter nothing."""
         meter = _first(route.meter, self._config.defaults.meter, None)
         counted = limits.budgets or self._config.sidecar.usage is not None
-        if not isinstance(meter, MeterUse) or not counted or route.redirect is not None:
+        if meter is None or meter.style == OFF or not counted or route.redirect is not None:
             return []
         at: Path = ("defaults", "meter") if route.meter is None else ("routes", index, "meter")
         settings = meter_of(meter)
@@ -221,7 +221,8 @@ class _RouteCompiler:
         for spec in used:
             said = flaw(spec.phases, phases, stream=route.stream, redirect=route.redirect is not None, limit=limit)
             if said:
-                raise InvalidConfig([self._loaded.problem(spec.at, said)])
+                metered = said == WHOLE_AND_IN_PIECES and any(one.kind == METER for one in used)
+                raise InvalidConfig([self._loaded.problem(spec.at, said, METERED_PIECES if metered else "")])
 
     def _shows_credential(self, route: Route) -> bool:
         """Whether its upstream is shown a credential, which only the sidecar has. A model's routes ask it anyway."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from extproc import STEP, Clock, CounterState, CounterStore, Ended, Reservation, StoreUnavailable
+from extproc import Clock, CounterState, CounterStore, Ended, Reservation, StoreUnavailable, ahead_of
 
 Told = Callable[[int, Ended], None]
 
@@ -18,7 +18,7 @@ class Account:
         self._clock = clock
         self._reservation = reservation
         self._told = told
-        self._short = False  # whether a step was refused: from then on what is needed is asked for, and no more
+        self._ahead = 0  # nobody knows yet how much is left
         self.is_over = False
 
     async def cover(self, sent: int, wanted: int) -> CounterState | None:
@@ -31,10 +31,13 @@ class Account:
             with suppress(StoreUnavailable):  # of a window that is over: nothing is wrong by that
                 await self._store.settle(reservation.settlements(sent))
             reservation.turn(sent, now)
-        refused = None if self._short else await reserve(self._store, reservation, wanted, STEP)
-        if refused is not None or self._short:
-            self._short = True
-            refused = await reserve(self._store, reservation, wanted)
+        refused: CounterState | None = None
+        for ahead in dict.fromkeys((self._ahead, 0)):
+            states = await reserve(self._store, reservation, wanted, ahead)
+            refused = refusing(states)
+            self._ahead = 0 if refused else ahead_of(states)
+            if refused is None:
+                break
         return refused
 
     async def settle(self, total: int, ended: Ended) -> None:
@@ -49,10 +52,14 @@ class Account:
             self._told(total, ended)
 
 
-async def reserve(store: CounterStore, reservation: Reservation, wanted: int, ahead: int = 0) -> CounterState | None:
-    """None, or who refuses. Raises StoreUnavailable."""
+async def reserve(store: CounterStore, reservation: Reservation, wanted: int, ahead: int = 0) -> Sequence[CounterState]:
+    """Raises StoreUnavailable."""
     charge = reservation.charge(wanted, ahead)
-    refused = next((state for state in await store.hit(charge) if state.refuses), None)
-    if refused is None:
+    states = await store.hit(charge)
+    if refusing(states) is None:
         reservation.grant(charge)
-    return refused
+    return states
+
+
+def refusing(states: Sequence[CounterState]) -> CounterState | None:
+    return next((state for state in states if state.refuses), None)

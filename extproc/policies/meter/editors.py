@@ -42,10 +42,15 @@ class StreamMeter(BodyEditor):
 
     async def feed(self, piece: bytes) -> bytes:
         sent: list[bytes] = []
-        for record in self._framing.cut(piece):
-            sent.append(await self._passed(record))
-            if self.ended:
-                break
+        before = self._count
+        try:
+            for record in self._framing.cut(piece):
+                sent.append(await self._passed(record))
+                if self.ended:
+                    break
+        except BaseException:
+            self._count = before  # nothing of this piece is sent
+            raise
         return b"".join(sent)
 
     async def finish(self) -> bytes:

@@ -29,7 +29,7 @@ from extproc import (
     refusal,
 )
 
-from .account import Account, reserve
+from .account import Account, refusing, reserve
 from .editors import StreamMeter, WholeMeter
 
 IDENTITY: Final = ("", "identity")
@@ -71,8 +71,10 @@ class MeterKind(Policy):
         return await self._reserved(context.reservation, asked + self.meter.tokens_in(len(request.body)))
 
     async def _reserved(self, reservation: Reservation, wanted: int) -> Decision:
-        refused = None if reservation.covers(wanted) else await reserve(self.store, reservation, wanted)
-        return CONTINUE if refused is None else rate_limited((refused,), chance=self.chance())
+        if reservation.covers(wanted):
+            return CONTINUE
+        states = await reserve(self.store, reservation, wanted)
+        return CONTINUE if refusing(states) is None else rate_limited(states, chance=self.chance())
 
     async def on_response(self, response: Response, request: Request, context: Context) -> Decision:
         """An answer that is an error costs nothing. One that nobody here can read would pass unmetered."""
