@@ -83,7 +83,14 @@ def test_what_is_written_wins_over_the_style_and_no_words_end_with_nothing() -> 
 
 
 def test_what_an_upstream_sends_in_other_shapes_breaks_nothing() -> None:
-    for odd in ({"choices": 7}, {"choices": [7, {"index": "x"}]}, {"choices": [{}]}, {}, {"index": [], "type": []}):
+    odds: tuple[dict[str, Any], ...] = (
+        {"choices": 7},
+        {"choices": [7, {"index": "x"}]},
+        {"choices": [{}]},
+        {},
+        {"index": [], "type": []},
+    )
+    for odd in odds:
         for style in (Style.OPENAI, Style.ANTHROPIC, Style.OLLAMA):
             ending = of(style)
             ending.hear(odd)
