@@ -26,7 +26,7 @@ from tests.e2e.harness import eventually, fetch
 
 pytestmark = pytest.mark.e2e
 
-UPSTREAM_SERVICES: Final = ("users", "orders", "recommend-v1", "recommend-v2")
+UPSTREAM_SERVICES: Final = ("users", "orders", "recommend-v1", "recommend-v2", "chat")
 
 
 def mode(path: Path) -> int:
