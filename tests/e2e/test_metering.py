@@ -413,3 +413,33 @@ def texts_of(events: list[Any]) -> int:
 
 def finish_of(events: list[Any]) -> str | None:
     return next((one["choices"][0]["finish_reason"] for one in reversed(events) if one != "[DONE]"), None)
+
+
+@pytest.mark.parametrize("length", [0, 1, 65_536, 1_048_576, 10_485_760])
+def test_a_metered_answer_of_any_length_passes_without_being_held(
+    gateway: RunningGateway, main: Talker, length: int
+) -> None:
+    """Its beginning is there before its end is sent, though it is longer than what Envoy or the sidecar would hold."""
+    with asked(gateway.client, "/wide", FREE, budget(f"length-{length}")) as (_, reply):
+        exchange = main.accept()
+        exchange.begin("application/json")
+        exchange.send(b'{"a":"')
+        reply.begin()
+        assert reply.read(6) == b'{"a":"'
+        sender = threading.Thread(target=send_long, args=(exchange, length))
+        sender.start()
+        assert len(reply.read()) == length + 2
+        sender.join(PATIENCE)
+    # What is too long to be read is counted by its length; the longest is beyond its budget by that.
+    spent = 1 + (-(-(length + 8) // 4) if length + 8 > 1_048_576 else 0)
+    if spent < 1_000_000:
+        assert left(gateway, main, f"length-{length}", "/wide") == 1_000_000 - spent
+    else:
+        assert is_refused(gateway, f"length-{length}", "/wide")
+
+
+def send_long(exchange: Exchange, length: int) -> None:
+    for at in range(0, length, 65_536):
+        exchange.send(b"x" * min(65_536, length - at))
+    exchange.send(b'"}')
+    exchange.end()
