@@ -88,7 +88,7 @@ def _metered(item: Any) -> Settlement | None:
             unit="tokens", shadow=shadow, on_error=OnError(on_error),
         )  # fmt: skip
         return Settlement(Counter(limit, tuple(map(str, subject))), held, amount, until)
-    except (TypeError, ValueError, KeyError):
+    except (TypeError, ValueError, KeyError, ArithmeticError):
         return None
 
 
