@@ -21,6 +21,8 @@ BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 DATA: Final = b"data"
 TYPE: Final = b"event"
 MESSAGE: Final = b"message"  # the type of an event that names none
+ALONE: Final = b"data: "  # how an event of one line begins, which ends with that and an empty one
+LINES_ALONE: Final = 2
 
 
 class Record(NamedTuple):
@@ -82,6 +84,8 @@ def field_of(line: bytes) -> tuple[bytes, bytes]:
 
 def event_in(record: bytes) -> Event | None:
     """None where it has no data: a comment, for one."""
+    if record.startswith(ALONE) and record.count(b"\n") == LINES_ALONE and b"\r" not in record:  # as most are
+        return Event(MESSAGE.decode(), record[len(ALONE) : -LINES_ALONE])
     fields = [field_of(line) for line in LINE_END.split(record.removeprefix(BYTE_ORDER_MARK))]
     data = [value for name, value in fields if name == DATA]
     if not data:

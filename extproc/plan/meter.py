@@ -19,9 +19,13 @@ def meter_of(use: MeterUse) -> Meter:
     )
 
 
+def meter_brief(meter: Meter) -> str:
+    return f"as {meter.style.value} says" if meter.style is not Style.OTHER else "as usage and text say"
+
+
 def meter_rule(meter: Meter) -> str:
     """`as openai says, else a token for 4 bytes; reserves max_tokens`."""
-    said = f"as {meter.style.value} says" if meter.style is not Style.OTHER else "as usage and text say"
+    said = meter_brief(meter)
     reserved = [".".join(step or "[]" for step in path).replace(".[]", "[]") for path in meter.reserve]
     return f"{said}, else a token for {meter.bytes_per_token} bytes" + (
         f"; reserves {' or '.join(reserved)}" if reserved else ""

@@ -10,7 +10,7 @@ from extproc.core.limits import Kind, Limit
 from extproc.core.metering import Meter
 from extproc.core.specs import HUNDREDTHS, AccessRule, AdaptSpec, AuthorizeSpec, ChooseSpec, LimitSpec, VersionSpec
 from extproc.core.versions import ApiVersion, Status, spell_moment
-from extproc.plan.meter import meter_rule
+from extproc.plan.meter import meter_brief, meter_rule
 from extproc.plan.model import Plan, PolicySpec, RoutePlan, ToRedirect
 from extproc.plan.shared import SharedLimit
 from extproc.plan.times import upstreams_of
@@ -42,7 +42,9 @@ def rule_of(spec: PolicySpec) -> str:
     if isinstance(settings, ChooseSpec):
         shares = [f"{version.name} {version.weight / HUNDREDTHS:g} %" for version in settings.versions]
         return f"{settings.model}: {', '.join(shares)}; sticky by {settings.sticky}"
-    if isinstance(settings, VersionSpec | AdaptSpec | Meter):
+    if isinstance(settings, Meter):
+        return meter_rule(settings)
+    if isinstance(settings, VersionSpec | AdaptSpec):
         return brief_of(spec)
     dump = getattr(settings, "model_dump_json", None)
     written = json.loads(dump(exclude_defaults=True, by_alias=True)) if callable(dump) else {}
@@ -61,7 +63,7 @@ def brief_of(spec: PolicySpec) -> str:
     if isinstance(settings, AdaptSpec):
         return f"{settings.served} as {settings.spoken}"
     if isinstance(settings, Meter):
-        return meter_rule(settings)
+        return meter_brief(settings)
     return access_rule(settings) if isinstance(settings, AuthorizeSpec) else ""
 
 

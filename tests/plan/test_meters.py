@@ -10,7 +10,7 @@ from extproc.core.processing import BodyMode
 from extproc.core.specs import LimitSpec
 from extproc.plan.model import RoutePlan
 from extproc.plan.processing import METERED_PIECES, TOO_LARGE, WHOLE_AND_IN_PIECES
-from extproc.plan.rules import rule_of
+from extproc.plan.rules import brief_of, rule_of
 from tests.plan.gateways import route_of
 
 EDITED = "{use: transform, response: {json: {remove: [a]}}}"
@@ -56,6 +56,7 @@ def test_a_style_is_its_words_but_for_those_that_are_written() -> None:
 def test_a_meter_is_told_in_a_line() -> None:
     route = planned(f"authenticate: none, {TOKENS}, meter: {{bytes_per_token: 3, reserve: [a, 'b[].c']}}")
     assert rule_of(route.policies[-1]) == "as openai says, else a token for 3 bytes; reserves a or b[].c"
+    assert brief_of(route.policies[-1]) == "as openai says"
 
 
 @pytest.mark.parametrize("written", ["limits: []", "limits: [{per: route, rate: 5/s}]", f"{TOKENS}, meter: none"])
