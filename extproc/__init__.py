@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from extproc.core.choice import choose
     from extproc.core.cookies import cookie_names, cookie_of
     from extproc.core.decision import CONTINUE, Continue, Decision, HeaderEdits, LocalReply, refusal
+    from extproc.core.endings import Ending, Spent, ending_of
     from extproc.core.errors import CouldNotDecide, InvalidMutation, InvalidToken, ProviderUnavailable, StoreUnavailable
     from extproc.core.flights import Flights
+    from extproc.core.framing import Framing, Record, event_in, spelled_event
     from extproc.core.headers import Headers
     from extproc.core.lens import Lens, Memory, NotAdaptable
     from extproc.core.limits import (
@@ -48,9 +50,11 @@ if TYPE_CHECKING:
         Settlement,
         address_subject,
         holds,
+        is_budget,
     )
     from extproc.core.message import Consumer, Request, Response
-    from extproc.core.names import API_STATUS, API_VERSION, MODEL_VERSION
+    from extproc.core.metering import Count, Meter
+    from extproc.core.names import API_STATUS, API_VERSION, MODEL_FALLBACK, MODEL_VERSION
     from extproc.core.policy import Authenticator, Context, Phase, Policy
     from extproc.core.ports import (
         ASYMMETRIC,
@@ -58,6 +62,7 @@ if TYPE_CHECKING:
         Call,
         Clock,
         CounterStore,
+        Ended,
         Expression,
         Fetch,
         KeySet,
@@ -66,10 +71,12 @@ if TYPE_CHECKING:
         KeyStore,
         Ports,
         ShareTable,
+        TokenTally,
     )
     from extproc.core.query import Parameter, parameters, parameters_called
     from extproc.core.rate_limit import rate_limit_headers, rate_limited
     from extproc.core.remembered import Remembered
+    from extproc.core.reservation import Reservation, ahead_of, window_end
     from extproc.core.rewrite import Rewrite
     from extproc.core.shares import Shares
     from extproc.core.specs import AccessRule, AdaptSpec, AuthorizeSpec, ChooseSpec, LimitSpec, Version, VersionSpec
@@ -129,6 +136,11 @@ HOMES = {
         "LocalReply",
         "refusal",
     ),
+    "extproc.core.endings": (
+        "Ending",
+        "Spent",
+        "ending_of",
+    ),
     "extproc.core.errors": (
         "CouldNotDecide",
         "InvalidMutation",
@@ -137,6 +149,12 @@ HOMES = {
         "StoreUnavailable",
     ),
     "extproc.core.flights": ("Flights",),
+    "extproc.core.framing": (
+        "Framing",
+        "Record",
+        "event_in",
+        "spelled_event",
+    ),
     "extproc.core.headers": ("Headers",),
     "extproc.core.lens": (
         "Lens",
@@ -154,15 +172,21 @@ HOMES = {
         "Settlement",
         "address_subject",
         "holds",
+        "is_budget",
     ),
     "extproc.core.message": (
         "Consumer",
         "Request",
         "Response",
     ),
+    "extproc.core.metering": (
+        "Count",
+        "Meter",
+    ),
     "extproc.core.names": (
         "API_STATUS",
         "API_VERSION",
+        "MODEL_FALLBACK",
         "MODEL_VERSION",
     ),
     "extproc.core.policy": (
@@ -177,6 +201,7 @@ HOMES = {
         "Call",
         "Clock",
         "CounterStore",
+        "Ended",
         "Expression",
         "Fetch",
         "KeySet",
@@ -185,6 +210,7 @@ HOMES = {
         "KeyStore",
         "Ports",
         "ShareTable",
+        "TokenTally",
     ),
     "extproc.core.query": (
         "Parameter",
@@ -196,6 +222,11 @@ HOMES = {
         "rate_limited",
     ),
     "extproc.core.remembered": ("Remembered",),
+    "extproc.core.reservation": (
+        "Reservation",
+        "ahead_of",
+        "window_end",
+    ),
     "extproc.core.rewrite": ("Rewrite",),
     "extproc.core.shares": ("Shares",),
     "extproc.core.specs": (
@@ -220,16 +251,18 @@ _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
     "API_STATUS", "API_VERSION", "ASYMMETRIC", "AccessRule", "AdaptSpec", "Answer", "AnswerCel", "ApiVersion",
     "Authenticator", "AuthorizeSpec", "BodyEditor", "CONTINUE", "Call", "Certificate", "Charge", "ChooseSpec", "Clock",
-    "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter", "CounterState", "CounterStore",
-    "Decision", "Duration", "EditableHeader", "EventCel", "Expression", "Fetch", "File", "FileOrUrl", "Flights",
-    "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "Judged", "KeySet", "KeySets",
-    "KeySource", "KeyStore", "Lens", "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_VERSION", "Memory", "Name",
-    "Network", "NotAdaptable", "Parameter", "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "QueryName",
-    "Remembered", "Request", "RequestCel", "Response", "Rewrite", "Scope", "Secret", "Settings", "Settlement",
-    "ShareTable", "Shares", "Size", "StoreUnavailable", "Url", "ValueCel", "Version", "VersionSpec", "adapt_body",
-    "adapt_event", "address_subject", "choose", "cookie_names", "cookie_of", "digest", "holds", "is_among",
-    "is_well_formed", "loads_strictly", "parameters", "parameters_called", "parse_address", "rate_limit_headers",
-    "rate_limited", "read_certificate", "refusal", "variables", "version_refused",
+    "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Count", "Counter", "CounterState",
+    "CounterStore", "Decision", "Duration", "EditableHeader", "Ended", "Ending", "EventCel", "Expression", "Fetch",
+    "File", "FileOrUrl", "Flights", "Framing", "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation",
+    "InvalidToken", "Judged", "KeySet", "KeySets", "KeySource", "KeyStore", "Lens", "Limit", "LimitRate", "LimitSpec",
+    "LocalReply", "MODEL_FALLBACK", "MODEL_VERSION", "Memory", "Meter", "Name", "Network", "NotAdaptable", "Parameter",
+    "Per", "Phase", "Policy", "Ports", "ProviderUnavailable", "QueryName", "Record", "Remembered", "Request",
+    "RequestCel", "Reservation", "Response", "Rewrite", "Scope", "Secret", "Settings", "Settlement", "ShareTable",
+    "Shares", "Size", "Spent", "StoreUnavailable", "TokenTally", "Url", "ValueCel", "Version", "VersionSpec",
+    "adapt_body", "adapt_event", "address_subject", "ahead_of", "choose", "cookie_names", "cookie_of", "digest",
+    "ending_of", "event_in", "holds", "is_among", "is_budget", "is_well_formed", "loads_strictly", "parameters",
+    "parameters_called", "parse_address", "rate_limit_headers", "rate_limited", "read_certificate", "refusal",
+    "spelled_event", "variables", "version_refused", "window_end",
 ]  # fmt: skip
 
 

@@ -40,6 +40,7 @@ from extproc.core.names import (
     ROUTE,
     ROUTE_ATTRIBUTE,
     SCHEME_ATTRIBUTE,
+    SIZE_ATTRIBUTE,
     TOLD_ADDRESS,
     USAGE_LOG,
 )
@@ -113,13 +114,14 @@ def ratelimit(plan: Plan) -> Message:
 
 def ext_proc(plan: Plan) -> Message:
     rewrites = any(route.placement.shown.request.headers for route in plan.routes)
+    attributes = [*ATTRIBUTES, *([SIZE_ATTRIBUTE] if plan.meters else [])]
     return proc.ExternalProcessor(
         grpc_service=call(plan.sidecar.timeout),
         failure_mode_allow=False,
         status_on_error=UNAVAILABLE,
         processing_mode=_mode(Processing(response=Side(headers=True))),
-        request_attributes=list(ATTRIBUTES) if rewrites else [],
-        response_attributes=list(ATTRIBUTES),
+        request_attributes=attributes if rewrites else [],
+        response_attributes=attributes,
         message_timeout=call(plan.sidecar.timeout).timeout,
         mutation_rules=_rewriting() if rewrites else None,
         metadata_options=proc.MetadataOptions(

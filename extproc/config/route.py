@@ -12,6 +12,7 @@ from extproc.config.access import Authorize
 from extproc.config.agreements import CERTAIN, exactly_one, having, never, rules
 from extproc.config.limits import LimitUse
 from extproc.config.match import Match
+from extproc.config.meter import AnyMeter
 from extproc.config.settings import NO_SIZE, Duration, Name, Settings, Size
 from extproc.config.spelling import CALLED, Short, Spelled, text
 from extproc.config.versions import VersionUse
@@ -124,6 +125,10 @@ class RouteSettings(Settings):
     limits: list[AnyLimit] | None = None
     """How often: `tier` for the limits of the consumer's tier, and limits of the route's own. All are judged together;
     where one refuses (429), none is counted. Left out everywhere: no limits."""
+    meter: AnyMeter | None = None
+    """How many tokens answers came to: read in their bodies, streams too, to settle what was reserved of `tokens`, to
+    cut a stream where its budget ends, and for `extproc usage`. A style alone, as `openai`, or how it is read; `none`:
+    not at all. Left out everywhere: only a header that `settle` names says it."""
     policies: list[PolicyUse] | None = None
     """Further policies, in the order in which they judge a request; they see the answer in the opposite order. Left out
     everywhere: none."""

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from datetime import UTC
 
 from extproc.core.limits import Kind, Limit
+from extproc.core.metering import Meter
 from extproc.core.specs import HUNDREDTHS, AccessRule, AdaptSpec, AuthorizeSpec, ChooseSpec, LimitSpec, VersionSpec
 from extproc.core.versions import ApiVersion, Status, spell_moment
+from extproc.plan.meter import meter_brief, meter_rule
 from extproc.plan.model import Plan, PolicySpec, RoutePlan, ToRedirect
 from extproc.plan.shared import SharedLimit
 from extproc.plan.times import upstreams_of
@@ -40,6 +42,8 @@ def rule_of(spec: PolicySpec) -> str:
     if isinstance(settings, ChooseSpec):
         shares = [f"{version.name} {version.weight / HUNDREDTHS:g} %" for version in settings.versions]
         return f"{settings.model}: {', '.join(shares)}; sticky by {settings.sticky}"
+    if isinstance(settings, Meter):
+        return meter_rule(settings)
     if isinstance(settings, VersionSpec | AdaptSpec):
         return brief_of(spec)
     dump = getattr(settings, "model_dump_json", None)
@@ -58,6 +62,8 @@ def brief_of(spec: PolicySpec) -> str:
         return version_rule(settings.version)
     if isinstance(settings, AdaptSpec):
         return f"{settings.served} as {settings.spoken}"
+    if isinstance(settings, Meter):
+        return meter_brief(settings)
     return access_rule(settings) if isinstance(settings, AuthorizeSpec) else ""
 
 

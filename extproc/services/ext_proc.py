@@ -18,13 +18,16 @@ from extproc.core.errors import BodyTooLarge, CouldNotDecide, ProtocolViolation
 from extproc.core.exchange import Exchange
 from extproc.core.exchange_messages import Edit, ImmediateReply, Judge, Replies
 from extproc.core.gateway import Gateway, ServedRoute
-from extproc.core.message import Consumer, Request, Response
+from extproc.core.held import reservation
+from extproc.core.message import Chosen, Consumer, Request, Response
 from extproc.core.names import CALL_ADDRESS, CALL_REVISION
 from extproc.core.outcome import Outcome
 from extproc.core.ports import Clock, Recorder
 from extproc.core.processing import BodyMode
+from extproc.core.reservation import Reservation
 from extproc.core.streams import BodyEditor
 from extproc.services import ext_proc_wire as wire
+from extproc.services.afterwards import Afterwards
 from extproc.services.headers import call_metadata
 from extproc.services.records import cancelled, decided, failure, reading, record_of
 from extproc.wire.process_pb2 import ProcessingRequest, ProcessingResponse
@@ -39,6 +42,7 @@ class ExtProc:
         self._gateway = gateway
         self._clock = clock
         self._recorder = recorder
+        self._afterwards = Afterwards()
 
     async def process(
         self, messages: AsyncIterator[ProcessingRequest], context: Stream
@@ -55,6 +59,10 @@ class ExtProc:
             await context.abort(grpc.StatusCode.INTERNAL, "protocol violation")
         except BrokenOff:
             await context.abort(grpc.StatusCode.INTERNAL, "the body could not be edited")
+        finally:
+            # A client that goes away cancels this call, and what is to be done then takes longer than it has.
+            if conversation.edits:
+                self._afterwards.begin(conversation.close())
         if not conversation.finished:
             await context.abort(grpc.StatusCode.INTERNAL, "the exchange ended before its last reply")
 
@@ -90,6 +98,24 @@ class _Conversation:
         self._modes: tuple[BodyMode, BodyMode] | None = None
         self._editor: BodyEditor | None = None
         self._flowing = False  # whether a part of an edited body may have left
+        self._reservation: Reservation | None = None
+        self._held = ""
+        self._chosen: Chosen | None = None
+
+    @property
+    def edits(self) -> bool:
+        return self._editor is not None
+
+    async def close(self) -> None:
+        """The exchange is over. Nobody can be refused any more: what fails is written down."""
+        if self._editor is None:
+            return
+        started = self._clock.monotonic()
+        try:
+            await decided(self._editor.close())
+        except Exception as error:  # noqa: BLE001 - an author's own code may raise whatever it likes
+            failed = failure(error)
+            self._record(replace(failed.outcome, consumer=self._consumer), started, failed.detail)
 
     @property
     def finished(self) -> bool:
@@ -139,10 +165,20 @@ class _Conversation:
         if editor is None or editor.ended:
             return exchange.edited(chunk, end=end)
         self._flowing = True
+        started = self._clock.monotonic()
         made = await decided(editor.feed(chunk)) if chunk else b""
         if end and not editor.ended:
             made += await decided(editor.finish())
+        if editor.refused is not None:
+            self._record_cut(editor.refused, started)
         return exchange.edited(made, end=end or editor.ended)
+
+    def _record_cut(self, refused: LocalReply, started: int) -> None:
+        """An answer that was ended before its time is a decision of its own. What the client got was the upstream's."""
+        outcome = Outcome(refused, self._consumer, facts=refused.facts)
+        took = self._clock.monotonic() - started
+        record = record_of(NAME, self._route, self._request, outcome, took, "")
+        self._recorder.record(record._replace(status=0))
 
     async def _begin_editing(self, asked: Judge, decision: Decision) -> None:
         """Before the reply to the headers leaves, while a failure can still be told as one."""
@@ -150,7 +186,9 @@ class _Conversation:
         streams = served is not None and served.shown.response.body.in_chunks
         if served is None or not streams or isinstance(decision, LocalReply) or isinstance(asked.message, Request):
             return
-        self._editor = await decided(served.chain.on_stream(asked.message, self._request, self._consumer))
+        known = (self._consumer, self._reservation, self._chosen)
+        stream = served.chain.on_stream(asked.message, self._request, *known)
+        self._editor = await decided(stream)
 
     def record_violation(self, violation: ProtocolViolation) -> None:
         outcome = failure(CouldNotDecide("protocol violation")).outcome
@@ -165,6 +203,8 @@ class _Conversation:
             request = wire.decode_request(message)
             self._request = replace(request, address=call_metadata(self._call, CALL_ADDRESS) or request.address)
             self._modes = wire.modes(message)
+            self._held = wire.decode_held(message)
+            self._chosen = wire.decode_chosen(message)
         if message.HasField("response_headers"):
             self._edits = wire.is_from_upstream(message)
 
@@ -172,6 +212,7 @@ class _Conversation:
         if self._exchange is None:
             self._served = served = self._gateway().route(self._route, self._revision)
             shown = served.shown
+            self._reservation = reservation(self._held) if self._held else None
             if self._modes not in (None, (shown.request.body, shown.response.body)):
                 raise ProtocolViolation("Envoy shows bodies in another way than the plan says")
             self._exchange = Exchange(
@@ -187,11 +228,12 @@ class _Conversation:
         if served is None:
             raise ProtocolViolation("a message before its route was known")
         if isinstance(asked.message, Request):
-            self._request = replace(asked.message, body=None)
-            return await served.chain.on_forward(asked.message, self._consumer)
+            body = asked.message.body
+            self._request = replace(asked.message, body=None, size=asked.message.size if body is None else len(body))
+            return await served.chain.on_forward(asked.message, self._consumer, self._reservation)
         if len(asked.message.body or b"") > served.chain.response_limit:
             raise BodyTooLarge(f"the answer is longer than the route's response_limit: {served.chain.response_limit}")
-        return await served.chain.on_response(asked.message, self._request, self._consumer)
+        return await served.chain.on_response(asked.message, self._request, self._consumer, self._reservation)
 
     def _record(self, outcome: Outcome, started: int, detail: str) -> None:
         took = self._clock.monotonic() - started
