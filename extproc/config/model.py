@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from extproc.config.agreements import SOMETHING, having, rules, where
+from extproc.config.agreements import SOMETHING, exactly_one, having, rules, where
 from extproc.config.limits import ConsumerLimits, EveryLimit, Tier
 from extproc.config.quota_stream import QuotaStream
 from extproc.config.redis_url import (
@@ -303,16 +303,17 @@ NO_SCORE: Final = "write score: {header: x-score} or score: {feedback: true}"
 class Score(Settings):
     """How good a version's answers are, as somebody says: from 0, the worst, to 1, the best."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["header"]}, having(feedback={"const": True})]})
+    model_config = ConfigDict(json_schema_extra=exactly_one(("header", "feedback"), NO_SCORE))
 
     header: HeaderName | None = None
     """The header of the upstream's own answers that carries the score."""
-    feedback: bool = False
-    """Whether applications say it afterwards, by the request's id: `POST /feedback` on the sidecar's admin address."""
+    feedback: Literal[True] | None = None
+    """Applications say it afterwards, by the request's id: on a route with `feedback: true`, or by `POST /feedback` on
+    the sidecar's admin address."""
 
     @model_validator(mode="after")
     def _comes_from_one_place(self) -> Self:
-        if self.feedback == (self.header is not None):
+        if (self.feedback is None) == (self.header is None):
             raise ValueError(NO_SCORE)
         return self
 

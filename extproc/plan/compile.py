@@ -113,7 +113,7 @@ def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
 
 def _scores(config: Config) -> dict[str, ScorePlan]:
     written = {name: model.score for name, model in config.models.items()}
-    return {name: ScorePlan(score.header or "", score.feedback) for name, score in written.items() if score}
+    return {name: ScorePlan(score.header or "", score.feedback is True) for name, score in written.items() if score}
 
 
 def _revision(written: str, routes: Sequence[RoutePlan]) -> str:

@@ -40,6 +40,7 @@ BEYOND = {
     *("cel-about-a-response-to-come", "cel-in-a-policy", "cel-misspelt-variable", "cel-syntax"),
     *("cel-that-is-no-condition", "cel-two-misspelt-variables", "dangling-authentication"),
     *("dangling-authentication-in-a-list", "dangling-authentication-in-the-defaults", "dangling-model"),
+    *("feedback-from-guests", "feedback-from-nobody", "feedback-that-no-model-takes"),
     *("dangling-upstream", "dangling-upstream-of-a-version", "default-limit-by-tier-for-nobody"),
     *("default-limit-by-tier-without-tiers", "duplicate-listener-name", "duplicate-route-name"),
     *("jwt-keys-without-tls", "jwt-with-a-secret-for-rs256", "jwt-with-an-empty-secret"),
