@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from extproc.core.choice import Draw, choose
     from extproc.core.cookies import cookie_names, cookie_of
     from extproc.core.decision import CONTINUE, Continue, Decision, HeaderEdits, LocalReply, refusal
+    from extproc.core.endings import Ending, Spent, ending_of
     from extproc.core.errors import CouldNotDecide, InvalidMutation, InvalidToken, ProviderUnavailable, StoreUnavailable
     from extproc.core.flights import Flights
+    from extproc.core.framing import Framing, Record, event_in, spelled_event
     from extproc.core.headers import Headers
     from extproc.core.lens import Lens, Memory, NotAdaptable
     from extproc.core.limits import (
@@ -49,10 +51,12 @@ if TYPE_CHECKING:
         Settlement,
         address_subject,
         holds,
+        is_budget,
     )
     from extproc.core.message import Consumer, Request, Response
+    from extproc.core.metering import Count, Meter
     from extproc.core.models import BLANK, NamedBy, Pin, is_in_tiers
-    from extproc.core.names import API_STATUS, API_VERSION, MODEL_VERSION, model_cluster
+    from extproc.core.names import API_STATUS, API_VERSION, MODEL_FALLBACK, MODEL_VERSION, model_cluster
     from extproc.core.own_answers import OwnAnswer, OwnStream
     from extproc.core.policy import Authenticator, Context, Phase, Policy
     from extproc.core.ports import (
@@ -61,6 +65,7 @@ if TYPE_CHECKING:
         Call,
         Clock,
         CounterStore,
+        Ended,
         Expression,
         Fetch,
         KeySet,
@@ -69,10 +74,12 @@ if TYPE_CHECKING:
         KeyStore,
         Ports,
         ShareTable,
+        TokenTally,
     )
     from extproc.core.query import Parameter, parameters, parameters_called
     from extproc.core.rate_limit import rate_limit_headers, rate_limited
     from extproc.core.remembered import Remembered
+    from extproc.core.reservation import Reservation, ahead_of, window_end
     from extproc.core.rewrite import Rewrite
     from extproc.core.shares import Shares
     from extproc.core.specs import (
@@ -146,6 +153,11 @@ HOMES = {
         "LocalReply",
         "refusal",
     ),
+    "extproc.core.endings": (
+        "Ending",
+        "Spent",
+        "ending_of",
+    ),
     "extproc.core.errors": (
         "CouldNotDecide",
         "InvalidMutation",
@@ -154,6 +166,12 @@ HOMES = {
         "StoreUnavailable",
     ),
     "extproc.core.flights": ("Flights",),
+    "extproc.core.framing": (
+        "Framing",
+        "Record",
+        "event_in",
+        "spelled_event",
+    ),
     "extproc.core.headers": ("Headers",),
     "extproc.core.lens": (
         "Lens",
@@ -171,6 +189,7 @@ HOMES = {
         "Settlement",
         "address_subject",
         "holds",
+        "is_budget",
     ),
     "extproc.core.message": (
         "Consumer",
@@ -183,9 +202,14 @@ HOMES = {
         "Pin",
         "is_in_tiers",
     ),
+    "extproc.core.metering": (
+        "Count",
+        "Meter",
+    ),
     "extproc.core.names": (
         "API_STATUS",
         "API_VERSION",
+        "MODEL_FALLBACK",
         "MODEL_VERSION",
         "model_cluster",
     ),
@@ -205,6 +229,7 @@ HOMES = {
         "Call",
         "Clock",
         "CounterStore",
+        "Ended",
         "Expression",
         "Fetch",
         "KeySet",
@@ -213,6 +238,7 @@ HOMES = {
         "KeyStore",
         "Ports",
         "ShareTable",
+        "TokenTally",
     ),
     "extproc.core.query": (
         "Parameter",
@@ -224,6 +250,11 @@ HOMES = {
         "rate_limited",
     ),
     "extproc.core.remembered": ("Remembered",),
+    "extproc.core.reservation": (
+        "Reservation",
+        "ahead_of",
+        "window_end",
+    ),
     "extproc.core.rewrite": ("Rewrite",),
     "extproc.core.shares": ("Shares",),
     "extproc.core.specs": (
@@ -249,19 +280,20 @@ _HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - held sorted by a test, plainly
     "API_STATUS", "API_VERSION", "ASYMMETRIC", "AccessRule", "AdaptSpec", "AggregateSpec", "Aggregator", "Answer",
-    "AnswerCel", "ApiVersion", "Authenticator", "AuthorizeSpec", "BodyEditor", "CONTINUE", "Call", "Certificate",
-    "Charge", "ChooseSpec", "Clock", "Condition", "Consumer", "Context", "Continue", "CouldNotDecide", "Counter",
-    "CounterState", "CounterStore", "Decision", "Duration", "EditableHeader", "EventCel", "Expression", "Fetch", "File",
-    "FileOrUrl", "Flights", "HeaderEdits", "HeaderName", "Headers", "Hit", "InvalidMutation", "InvalidToken", "Judged",
-    "KeySet", "KeySets", "KeySource", "KeyStore", "Lens", "Limit", "LimitRate", "LimitSpec", "LocalReply",
-    "MODEL_VERSION", "Memory", "Name", "Network", "NotAdaptable", "OwnAnswer", "OwnStream", "Parameter", "Per", "Phase",
-    "Policy", "Ports", "ProviderUnavailable", "QueryName", "Remembered", "Request", "RequestCel", "Response", "Rewrite",
-    "Scope", "Secret", "Settings", "Settlement", "ShareTable", "Shares", "Size", "StoreUnavailable", "Url", "ValueCel",
-    "Version", "VersionSpec", "adapt_body", "adapt_event", "address_subject", "choose", "cookie_names", "cookie_of",
-    "digest", "holds", "is_among", "is_well_formed", "loads_strictly", "parameters", "parameters_called",
-    "parse_address", "rate_limit_headers", "rate_limited", "read_certificate", "refusal", "variables",
-    "version_refused",
-    "BLANK", "Draw", "ModelsSpec", "NamedBy", "Pin", "is_in_tiers", "model_cluster",
+    "AnswerCel", "ApiVersion", "Authenticator", "AuthorizeSpec", "BLANK", "BodyEditor", "CONTINUE", "Call",
+    "Certificate", "Charge", "ChooseSpec", "Clock", "Condition", "Consumer", "Context", "Continue", "CouldNotDecide",
+    "Count", "Counter", "CounterState", "CounterStore", "Decision", "Draw", "Duration", "EditableHeader", "Ended",
+    "Ending", "EventCel", "Expression", "Fetch", "File", "FileOrUrl", "Flights", "Framing", "HeaderEdits", "HeaderName",
+    "Headers", "Hit", "InvalidMutation", "InvalidToken", "Judged", "KeySet", "KeySets", "KeySource", "KeyStore", "Lens",
+    "Limit", "LimitRate", "LimitSpec", "LocalReply", "MODEL_FALLBACK", "MODEL_VERSION", "Memory", "Meter", "ModelsSpec",
+    "Name", "NamedBy", "Network", "NotAdaptable", "OwnAnswer", "OwnStream", "Parameter", "Per", "Phase", "Pin",
+    "Policy", "Ports", "ProviderUnavailable", "QueryName", "Record", "Remembered", "Request", "RequestCel",
+    "Reservation", "Response", "Rewrite", "Scope", "Secret", "Settings", "Settlement", "ShareTable", "Shares", "Size",
+    "Spent", "StoreUnavailable", "TokenTally", "Url", "ValueCel", "Version", "VersionSpec", "adapt_body", "adapt_event",
+    "address_subject", "ahead_of", "choose", "cookie_names", "cookie_of", "digest", "ending_of", "event_in", "holds",
+    "is_among", "is_budget", "is_in_tiers", "is_well_formed", "loads_strictly", "model_cluster", "parameters",
+    "parameters_called", "parse_address", "rate_limit_headers", "rate_limited", "read_certificate", "refusal",
+    "spelled_event", "variables", "version_refused", "window_end",
 ]  # fmt: skip
 
 

@@ -33,6 +33,10 @@ try 200 'the model version that this caller sticks to' --header "x-api-key: $PRE
 try 200 'an answer edited on its way' --header "authorization: Bearer $PREMIUM_JWT" "$url/api/v1/orders"
 try 200 'an old version, which says until when' --header "x-api-key: $PREMIUM_KEY" "$url/api/v1/users"
 try 200 'one answer from three upstreams' --header "x-api-key: $PREMIUM_KEY" "$url/api/v1/home"
+try 200 'a chat, whose tokens are counted' --header "x-api-key: $PREMIUM_KEY" --data '{"messages": []}' \
+    "$url/api/v1/chat/completions"
+try 200 'a chat as it is made' --header "authorization: Bearer $PREMIUM_JWT" \
+    --data '{"messages": [], "stream": true, "max_tokens": 4}' "$url/api/v1/chat/completions"
 try 403 'the token lacks the scope orders:read' --header "authorization: Bearer $FREE_JWT" "$url/api/v1/orders"
 try 200 'a public route' "$url/public/status"
 try 404 'no such route' "$url/nowhere"

@@ -34,6 +34,7 @@ UPSTREAMS: Final[Mapping[str, str]] = {
     "orders": "ORDERS_ADDR",
     "recommend-v1": "RECOMMEND_V1_ADDR",
     "recommend-v2": "RECOMMEND_V2_ADDR",
+    "chat": "CHAT_ADDR",
 }
 
 

@@ -65,15 +65,16 @@ class EvidenceKept:
     def __init__(
         self,
         store: EvidenceStore,
-        models: Collection[str],
+        versions: Mapping[str, Collection[str]],
         clock: Clock,
         events: Events,
         measure: Callable[[str, str, Seen], None],
         gathering: EvidenceGathering | None = None,
     ) -> None:
-        """`measure` is told the model, the version and what was seen of it, as it is heard; it must return at once."""
+        """`versions` are each model's. `measure` is told the model, the version and what was seen of it, when it is
+        heard; it must return at once."""
         self._store = store
-        self._models = models
+        self._versions = versions
         self._clock = clock
         self._events = events
         self._measure = measure
@@ -85,6 +86,11 @@ class EvidenceKept:
     def ended(self, ended: Ended) -> None:
         for version, seen in ended.seen():
             self.gather(Told(ended.model, version, ended.second), seen)
+
+    def told(self, told: Told, seen: Seen) -> None:
+        """By somebody who has read names in an answer: those that the plan does not hold are nobody's."""
+        if told.version in self._versions.get(told.model, ()):
+            self.gather(told, seen)
 
     def gather(self, told: Told, seen: Seen) -> None:
         self._gathering.add(told, seen)
@@ -110,7 +116,7 @@ class EvidenceKept:
                 await self._store.close()
 
     def knows(self, model: str) -> bool:
-        return model in self._models
+        return model in self._versions
 
     async def lately(self, model: str, window: int) -> Mapping[str, Evidence]:
         """Raises StoreUnavailable."""

@@ -18,7 +18,7 @@ from extproc.config.changes import Change
 from extproc.config.expressions import compile_expression
 from extproc.config.load import Loaded, load
 from extproc.core.gateway import Gateway
-from extproc.core.ports import Clock, CounterStore, Events, KeyStore, Ports
+from extproc.core.ports import Clock, CounterStore, Events, KeyStore, Ports, TokenTally, untold
 from extproc.core.problems import InvalidConfig, Problem
 from extproc.fetch import HttpFetch, SocketFetch
 from extproc.plan.compile import compile_plan
@@ -98,8 +98,14 @@ def read_project(
     return Project(loaded, replace(plan, sidecar=replace(plan.sidecar, folder=folder)), registry)
 
 
-def build_gateway(project: Project, counters: CounterStore | None = None, events: Events | None = None) -> Built:
-    """Everything but sockets; nothing is asked or opened yet. `events` hears what becomes of what is tended.
+def build_gateway(
+    project: Project,
+    counters: CounterStore | None = None,
+    events: Events | None = None,
+    tokens: TokenTally = untold,
+) -> Built:
+    """Everything but sockets; nothing is asked or opened yet. `events` hears what becomes of what is tended, `tokens`
+    what metered answers came to.
 
     Raises:
         InvalidConfig: with every problem found.
@@ -117,7 +123,9 @@ def build_gateway(project: Project, counters: CounterStore | None = None, events
     signer = _signer(project, clock, problems)
     egress, back = egress_of(plan, signer)
     counters = counters or MemoryCounters(clock)
-    ports = Ports(clock, counters, keys, key_sets, compile_expression, fetch, random.random, upstreams=egress)
+    ports = Ports(
+        clock, counters, keys, key_sets, compile_expression, fetch, random.random, upstreams=egress, tokens=tokens
+    )
     gateway = assemble(plan, ports, project.registry, project.loaded, problems, signer)
     tended = (key_sets, store) if store else (key_sets,)
     return Built(gateway, ports, fetch, back, tended, ledger=store, signer=signer)

@@ -26,6 +26,7 @@ from extproc.app.observing import Gathered, Harmless, ObservedCounters, Recorded
 from extproc.app.ports import listen
 from extproc.app.project import Project, build_gateway
 from extproc.app.serving import Tending, all_tended, http_served, settle_memory, signalled
+from extproc.app.tokens import TokensTold
 from extproc.app.usage import USAGE_UNSAVED, UsageKept, open_usage
 from extproc.config.model import MEMORY
 from extproc.core.comparing import Compared
@@ -77,24 +78,27 @@ class Sidecar:
         self._operations = Summed(harmless(partial(metrics.store_operated, counted.name)))
         self._decisions = Gathered[DecisionRecord](harmless(metrics.record))
         counters = ObservedCounters(counted.store, self._operations)
-        self._built = built = build_gateway(project, counters, self._events)
-        self._gateway, ports = built.gateway, built.ports
-        metrics.config_loaded(self._gateway)
-        recorder = RecordedAndCounted(self._recorder, self._decisions)
         usage = open_usage(plan.sidecar, clock, self._events)
         self._usage = UsageKept(usage, self._events) if usage else None
         self._evidence: EvidenceKept | None = None
         self._feedback: FeedbackKept | None = None
         if plan.answers_models:
             self._hear_of_models()
+        count = self._usage.add if self._usage else None
+        see = self._evidence.told if self._evidence else None
+        tokens = TokensTold(clock, count, harmless(metrics.metered), see)
+        self._built = built = build_gateway(project, counters, self._events, tokens)
+        self._gateway, ports = built.gateway, built.ports
+        metrics.config_loaded(self._gateway)
+        recorder = RecordedAndCounted(self._recorder, self._decisions)
         self._comparer = self._comparing(ports)
         self._server = Server(free_slot(plan), self._handlers(ports, recorder))
 
     def _hear_of_models(self) -> None:
         plan, clock, harmless = self._plan, self._clock, self._harmless
         store = open_evidence(plan.sidecar, clock, self._events)
-        measured = self._metrics.models(partial(assigned_shares, plan, self._built.ports.shares), lambda: evidence.lost)
-        evidence = EvidenceKept(store, plan.models, clock, self._events, harmless(measured.did))
+        measured = self._metrics.models(lambda: assigned_shares(plan, self._built.ports.shares), lambda: evidence.lost)
+        evidence = EvidenceKept(store, watched(plan).versions, clock, self._events, harmless(measured.did))
         scored = frozenset(name for name, score in plan.scores.items() if score.feedback)
         self._evidence = evidence
         if scored:

@@ -40,6 +40,7 @@ from extproc.core.names import (
     ROUTE,
     ROUTE_ATTRIBUTE,
     SCHEME_ATTRIBUTE,
+    SIZE_ATTRIBUTE,
     TOLD_ADDRESS,
     USAGE_LOG,
 )
@@ -119,13 +120,14 @@ def ratelimit(plan: Plan) -> Message:
 def ext_proc(plan: Plan) -> Message:
     held = [longer(spec.deadline) for spec in plan.aggregates]
     rewrites = any(route.placement.shown.request.headers for route in plan.routes)
+    attributes = [*ATTRIBUTES, *([SIZE_ATTRIBUTE] if plan.meters else [])]
     return proc.ExternalProcessor(
         grpc_service=call(plan.sidecar.timeout),
         failure_mode_allow=False,
         status_on_error=UNAVAILABLE,
         processing_mode=_mode(Processing(response=Side(headers=True))),
-        request_attributes=list(ATTRIBUTES) if rewrites else [],
-        response_attributes=list(ATTRIBUTES),
+        request_attributes=attributes if rewrites else [],
+        response_attributes=attributes,
         message_timeout=call(plan.sidecar.timeout).timeout,
         # An aggregate takes longer than a decision, and asks for that time itself; every other route keeps its own.
         max_message_timeout=seconds(max(held)) if held else None,

@@ -15,6 +15,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from extproc.config.aggregates import check_aggregates
 from extproc.config.changes import Change, apply
 from extproc.config.environment import substitute
+from extproc.config.meter import check_meters
 from extproc.config.model import Config
 from extproc.config.permissions import check_permissions
 from extproc.config.quota_stream import check_quota_stream
@@ -75,7 +76,7 @@ def load(
         source.findings += apply(change, source, lambda scalar: substitute(scalar, environment))
     config = _validate(Config, source.data, (), context, findings) if source.readable else None
     settings = _plugin_settings(source.data, kinds, context, findings)
-    checks = (check_references, check_permissions, check_quota_stream, check_versions, check_aggregates)
+    checks = (check_references, check_permissions, check_quota_stream, check_versions, check_aggregates, check_meters)
     for check in checks if source.readable else ():
         findings += check(source.data)
     # What could not be read is no value: whatever else is said about it would be said twice.

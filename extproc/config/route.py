@@ -13,6 +13,7 @@ from extproc.config.aggregate import Merge, Parts
 from extproc.config.agreements import CERTAIN, NOTHING, SOMETHING, exactly_one, having, never, rules
 from extproc.config.limits import LimitUse
 from extproc.config.match import Match
+from extproc.config.meter import AnyMeter
 from extproc.config.models import RouteModel
 from extproc.config.settings import NO_SIZE, Duration, Name, Settings, Size
 from extproc.config.spelling import CALLED, Short, Spelled, text
@@ -131,6 +132,10 @@ class RouteSettings(Settings):
     limits: list[AnyLimit] | None = None
     """How often: `tier` for the limits of the consumer's tier, and limits of the route's own. All are judged together;
     where one refuses (429), none is counted. Left out everywhere: no limits."""
+    meter: AnyMeter | None = None
+    """How many tokens answers came to: read in their bodies, streams too, to settle what was reserved of `tokens`, to
+    cut a stream where its budget ends, and for `extproc usage`. A style alone, as `openai`, or how it is read; `none`:
+    not at all. Left out everywhere: only a header that `settle` names says it."""
     policies: list[PolicyUse] | None = None
     """Further policies, in the order in which they judge a request; they see the answer in the opposite order. Left out
     everywhere: none."""

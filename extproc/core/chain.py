@@ -8,12 +8,13 @@ from typing import Final
 
 from extproc.core.decision import CONTINUE, NO_EDITS, Continue, LocalReply
 from extproc.core.errors import CouldNotDecide, InvalidMutation, PolicyFailed
-from extproc.core.message import Consumer, Request, Response
+from extproc.core.message import Chosen, Consumer, Request, Response
 from extproc.core.outcome import Judgement, Merged, Outcome, Step
 from extproc.core.own_answers import OwnAnswer, OwnStream
 from extproc.core.policy import Context, Policy
 from extproc.core.ports import Clock
 from extproc.core.processing import DEFAULT_RESPONSE_LIMIT, MAX_SHOWN
+from extproc.core.reservation import Reservation
 from extproc.core.streams import BodyEditor, Editors
 
 
@@ -72,17 +73,28 @@ class PolicyChain:
         """Raises CouldNotDecide where no policy's answer can be trusted."""
         return self._run(self.links, Merged(), request)
 
-    def on_forward(self, request: Request, consumer: Consumer | None) -> Awaitable[Outcome]:
+    def on_forward(
+        self, request: Request, consumer: Consumer | None, reservation: Reservation | None = None
+    ) -> Awaitable[Outcome]:
         """What was let in, on its way to the upstream. Each policy sees what those before made of it."""
-        return self._run(self.forward_links, Merged(consumer), request, forward=True)
+        return self._run(self.forward_links, Merged(consumer), request, forward=True, reservation=reservation)
 
-    def on_response(self, response: Response, request: Request, consumer: Consumer | None) -> Awaitable[Outcome]:
+    def on_response(
+        self, response: Response, request: Request, consumer: Consumer | None, reservation: Reservation | None = None
+    ) -> Awaitable[Outcome]:
         """The last policy sees the response first, as in a stack of middleware. Raises CouldNotDecide."""
-        return self._run(self.response_links[::-1], Merged(consumer), request, response)
+        return self._run(self.response_links[::-1], Merged(consumer), request, response, reservation=reservation)
 
-    async def on_stream(self, response: Response, request: Request, consumer: Consumer | None) -> BodyEditor | None:
+    async def on_stream(
+        self,
+        response: Response,
+        request: Request,
+        consumer: Consumer | None,
+        reservation: Reservation | None = None,
+        chosen: Chosen | None = None,
+    ) -> BodyEditor | None:
         """Who edits the answer's body as it passes: the last policy first, as for answers. Raises CouldNotDecide."""
-        editors, context = list[BodyEditor](), Context(self.route, consumer, self.response_limit)
+        editors, context = list[BodyEditor](), Context(self.route, consumer, self.response_limit, reservation, chosen)
         for link in self.stream_links[::-1]:
             try:
                 editor = await link.policy.on_stream(response, request, context)
@@ -106,11 +118,12 @@ class PolicyChain:
         response: Response | None = None,
         *,
         forward: bool = False,
+        reservation: Reservation | None = None,
     ) -> Outcome:
         """Every policy is asked and timed here, in one frame: calls between would cost as much as a quick policy."""
         monotonic = self.clock.monotonic
         limit = self.request_limit if response is None else self.response_limit
-        context = Context(self.route, merged.consumer, limit)
+        context = Context(self.route, merged.consumer, limit, reservation)
         now = monotonic()
         for link in links:
             started = now
@@ -126,7 +139,7 @@ class PolicyChain:
                     self._check(link, decision, forward=forward)
                     merged.add(decision)
                     if merged.consumer is not context.consumer:
-                        context = Context(self.route, merged.consumer, limit)
+                        context = context._replace(consumer=merged.consumer)
             except BaseException as error:  # a cancelled call is to tell which policy it waited for, too
                 merged.steps.append(Step(link.name, None, monotonic() - started))
                 failed = _failed(link, error)

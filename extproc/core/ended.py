@@ -10,6 +10,7 @@ import re
 from typing import Final, NamedTuple
 
 from extproc.core.evidence import Seen, bucket_of
+from extproc.core.message import Chosen
 
 FAILED: Final = 500  # and above
 OVERLOADED: Final = 429  # of an upstream: the version cannot take what it is given
@@ -51,13 +52,8 @@ class Ended(NamedTuple):
 
     @property
     def version(self) -> str:
-        """Whose answer it is. That another one answered is believed where it names the one that was decided for: an
-        upstream may send any header, and must not lay its failures at another version's door."""
-        return self.answered if self._fell_back else self.chosen
-
-    @property
-    def _fell_back(self) -> bool:
-        return bool(self.answered) and self.fallen_back == self.chosen != self.answered
+        """Whose answer it is."""
+        return Chosen(self.model, self.chosen).answered_by(self.answered, self.fallen_back).version
 
     def seen(self) -> tuple[tuple[str, Seen], ...]:
         """By version: of who answered, and of who failed before. Nothing where it says nothing."""
@@ -66,7 +62,8 @@ class Ended(NamedTuple):
         error, latency = self.error, self.latency
         bucket = None if latency is None else bucket_of(latency)
         own = Seen(1, error, bucket, min(max(0, self.tokens), MOST_TOKENS), None if error else self.score)
-        return ((self.answered, own), (self.chosen, FAILURE)) if self._fell_back else ((self.chosen, own),)
+        version = self.version
+        return ((version, own),) if version == self.chosen else ((version, own), (self.chosen, FAILURE))
 
     @property
     def error(self) -> bool:

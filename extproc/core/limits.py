@@ -175,22 +175,32 @@ class Charge(NamedTuple):
     """All counters that one call judges, together: when one refuses, none is charged.
 
     `key` makes the charge idempotent (a gRPC retry brings the same one); None is never idempotent. It is also the name
-    of what the call holds from then on: its slot of a concurrency, its reservation of a budget. `at` is now, where
-    whoever charges has looked at the clock already; a store with a clock of its own does not read it.
+    of what the call holds from then on: its slot of a concurrency, its reservation of a budget; unless `holder` names
+    who holds some already, and gets more. `at` is now, where whoever charges has looked at the clock already; a store
+    with a clock of its own does not read it.
     """
 
     hits: tuple[Hit, ...]
     key: str | None = None
     at: Judged | None = None
+    holder: str | None = None
+
+    @property
+    def held_by(self) -> str | None:
+        return self.key if self.holder is None else self.holder
 
 
 class Settlement(NamedTuple):
     """What became of something held: of a slot, that it is free again; of a reservation, that it was `amount` in fact,
-    more or less than was reserved, or 0. `held` is the key of the charge. Only the first one counts."""
+    more or less than was reserved, or 0. `held` is the key of the charge. Only the first one counts.
+
+    Of a reservation that whoever meters the answer is yet to settle, `amount` is what was reserved and `until` when its
+    window ends, in seconds of the epoch; of every other, `until` is 0."""
 
     counter: Counter
     held: str
     amount: int = 0
+    until: int = 0
 
 
 def spell_key(parts: Sequence[str]) -> str:
@@ -207,6 +217,10 @@ def _digest(key: str) -> str:
 def holds(limit: Limit) -> bool:
     """Whether something is held after a charge, which is to be settled."""
     return limit.kind is Kind.CONCURRENCY or limit.kind is Kind.BUDGET
+
+
+def is_budget(limit: Limit) -> bool:
+    return limit.kind is Kind.BUDGET
 
 
 def address_subject(address: str) -> str:

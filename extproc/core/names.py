@@ -84,6 +84,7 @@ PATH_ATTRIBUTE: Final = "request.path"
 HOST_ATTRIBUTE: Final = "request.host"
 SCHEME_ATTRIBUTE: Final = "request.scheme"
 ADDRESS_ATTRIBUTE: Final = "source.address"
+SIZE_ATTRIBUTE: Final = "request.size"  # of the body, in bytes
 FROM_UPSTREAM: Final = "via_upstream"
 
 # gRPC metadata that the generated filters add to their calls: what the calls' own messages do not say, or say wrongly.

@@ -11,9 +11,10 @@ from enum import Enum
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from extproc.core.decision import CONTINUE, Decision, LocalReply
-from extproc.core.message import Consumer, Request, Response
+from extproc.core.message import Chosen, Consumer, Request, Response
 from extproc.core.ports import Ports
 from extproc.core.processing import DEFAULT_RESPONSE_LIMIT
+from extproc.core.reservation import Reservation
 from extproc.core.streams import BodyEditor
 
 
@@ -29,11 +30,15 @@ class Phase(Enum):
 
 
 class Context(NamedTuple):
-    """What is known beside the message itself. `limit` is how long a body may be that is shown or made whole."""
+    """What is known beside the message itself. `limit` is how long a body may be that is shown or made whole;
+    `reservation` what the request has reserved of its budgets, where its answer is metered; `chosen` the version of a
+    model that was decided for, where an answer is seen as it passes."""
 
     route: str
     consumer: Consumer | None = None
     limit: int = DEFAULT_RESPONSE_LIMIT
+    reservation: Reservation | None = None
+    chosen: Chosen | None = None
 
 
 class Policy:

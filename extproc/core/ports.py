@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final, Protocol
 
 from extproc.core.errors import ProviderUnavailable
@@ -12,7 +13,7 @@ from extproc.core.evidence import Evidence, Series, Sums
 from extproc.core.feedback import Answered
 from extproc.core.headers import Headers
 from extproc.core.limits import Charge, CounterState, Settlement
-from extproc.core.message import Consumer
+from extproc.core.message import Chosen, Consumer
 from extproc.core.record import DecisionRecord
 from extproc.core.shares import AS_WRITTEN, Shares
 from extproc.core.specs import PartSpec
@@ -256,6 +257,37 @@ class ShareTable(Protocol):
         """None where they are as the file says."""
 
 
+class TokenTally(Protocol):
+    """Hears what a metered answer came to. Must return at once."""
+
+    def __call__(
+        self,
+        route: str,
+        consumer: Consumer | None,
+        status: int,
+        tokens: int,
+        ended: str,
+        chosen: Chosen | None = None,
+    ) -> None:
+        """`ended`: how it is known, one of `Ended`; `chosen`: which version of a model answered."""
+
+
+class Ended(StrEnum):
+    """How a metered answer ended: with what its upstream said of it, with what its length says, cut by us, or with its
+    client or its upstream gone. A text, as a label is."""
+
+    SAID = "said"
+    ESTIMATED = "estimated"
+    CUT = "cut"
+    LEFT = "left"
+
+
+def untold(
+    route: str, consumer: Consumer | None, status: int, tokens: int, ended: str, chosen: Chosen | None = None
+) -> None:
+    """For whoever keeps no sums."""
+
+
 def never() -> float:
     """For whoever leaves nothing to chance."""
     return 0.0
@@ -265,7 +297,7 @@ def never() -> float:
 class Ports:
     """What a policy is built with. A policy keeps the ones it needs and no others. `expression` compiles CEL, `chance`
     is a number from 0 to below 1, another one each time, `shares` what versions of models get now; `upstreams` are
-    asked by way of Envoy."""
+    asked by way of Envoy; `tokens` hears what metered answers came to."""
 
     clock: Clock
     counters: CounterStore
@@ -276,3 +308,4 @@ class Ports:
     chance: Callable[[], float] = never
     shares: ShareTable = AS_WRITTEN
     upstreams: Upstreams = field(default_factory=NoUpstreams)
+    tokens: TokenTally = untold

@@ -9,7 +9,7 @@ from typing import Final
 
 from extproc.core.addresses import Network
 from extproc.core.lens import Lens
-from extproc.core.limits import Limit, holds
+from extproc.core.limits import Kind, Limit, holds
 from extproc.core.models import Cohort, Fallback, NamedBy, Pin, Shadow
 from extproc.core.versions import ApiVersion
 
@@ -20,6 +20,7 @@ CHOOSE: Final = "choose"
 VERSION: Final = "version"
 ADAPT: Final = "adapt"
 AGGREGATE: Final = "aggregate"
+METER: Final = "meter"
 
 HUNDREDTHS: Final = 100  # of a percent in a percent: the unit of weights
 
@@ -55,7 +56,8 @@ class AuthorizeSpec:
 class LimitSpec:
     """`tiers` maps a tier's name to its limits, `consumers` a consumer's id to those that it has in place of them;
     `by_tier` says whether the route wants them judged. `carried` reads the limits that a consumer's `claim` carries, in
-    a scope, and raises ValueError where it carries none. `legacy` tells clients what older drafts told them, too."""
+    a scope, and raises ValueError where it carries none. `legacy` tells clients what older drafts told them, too.
+    `metered`: what is reserved of tokens is settled by whoever meters the route's answers."""
 
     tiers: Mapping[str, tuple[Limit, ...]]
     by_tier: bool
@@ -64,11 +66,17 @@ class LimitSpec:
     claim: str = ""
     legacy: bool = False
     carried: Callable[[str, object], tuple[Limit, ...]] | None = field(default=None, repr=False, compare=False)
+    metered: bool = False
 
     @property
     def every(self) -> tuple[Limit, ...]:
         """All that are written."""
         return (*self.own, *(limit for some in (*self.tiers.values(), *self.consumers.values()) for limit in some))
+
+    @property
+    def budgets(self) -> bool:
+        """Whether tokens are counted."""
+        return bool(self.by_tier and self.claim) or any(limit.kind is Kind.BUDGET for limit in self.every)
 
     @property
     def holds(self) -> bool:

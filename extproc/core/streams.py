@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from extproc.core.decision import LocalReply
+
 
 class BodyEditor:
     """Sees one body once, in pieces that begin and end anywhere, and gives what is sent on in their place.
 
     What it cannot judge yet it keeps, and gives later; nobody else bounds how much that is. `ended` says that it has
-    ended the body itself: what it gave last was the end, and nothing more is shown to it.
+    ended the body itself: what it gave last was the end, and nothing more is shown to it. `refused` is what that
+    amounts to, where the client would have liked more: it is written down.
     """
 
     ended: bool = False
+    refused: LocalReply | None = None
 
     async def feed(self, piece: bytes) -> bytes:
         return piece
@@ -20,6 +24,10 @@ class BodyEditor:
     async def finish(self) -> bytes:
         """The body has ended: what was kept."""
         return b""
+
+    async def close(self) -> None:
+        """The exchange is over, in whatever way: its client may have gone in the middle. Called once, behind everything
+        else, when nobody waits and nothing can be sent any more."""
 
 
 class Editors(BodyEditor):
@@ -41,5 +49,10 @@ class Editors(BodyEditor):
             if end and not editor.ended:
                 piece += await editor.finish()
             end = end or editor.ended
+            self.refused = self.refused or editor.refused
         self.ended = end
         return piece
+
+    async def close(self) -> None:
+        for editor in self._editors:
+            await editor.close()

@@ -14,6 +14,7 @@ MAX_VALUES = 20_000  # what one reader takes some ten milliseconds for, in a loo
 STRINGS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 MAX_DIGITS = 309  # of the largest number that readers with doubles have; longer ones take time by their square
 BRACKETS = re.compile(r"[][{}]")
+ESCAPE = "\\u"
 
 
 def loads_strictly(data: bytes) -> Any:
@@ -24,10 +25,9 @@ def loads_strictly(data: bytes) -> Any:
     if text.count(",") + text.count("[") + text.count("{") > MAX_VALUES:
         raise ValueError(f"more than {MAX_VALUES} values")
     _check_depth(text)
-    value = json.loads(
-        text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole
-    )
-    json.dumps(value, ensure_ascii=False).encode("utf-8")  # a lone surrogate is not text
+    value = READER.decode(text)
+    if ESCAPE in text:  # UTF-8 holds none: only an escape can be half of a character
+        WRITER.encode(value).encode("utf-8")  # a lone surrogate is not text
     return value
 
 
@@ -65,3 +65,8 @@ def _finite(spelled: str) -> float:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+# Made once: making one takes as long as reading a small document.
+READER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole)
+WRITER = json.JSONEncoder(ensure_ascii=False)

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, Protocol
 HOUR: Final = 3_600
 MOST: Final = 10_000  # sums of a worker that wait to be saved, and of one hour: what is more is of OTHERS together
 OTHERS: Final = "(others)"
+NO_ANSWER: Final = "none"  # the client went away before
 LONGEST: Final = 200  # characters of a consumer's or tier's name; a token may name somebody at any length
 
 
@@ -43,6 +44,15 @@ class Used(NamedTuple):
 
 
 Sums = Mapping[Used, Usage]
+
+
+def hour_of(moment: int) -> int:
+    """Where it begins, in seconds of the epoch."""
+    return moment - moment % HOUR
+
+
+def status_class(status: int) -> str:
+    return f"{status // 100}xx" if status else NO_ANSWER
 
 
 class UsageStore(Protocol):

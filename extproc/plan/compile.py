@@ -14,6 +14,7 @@ from extproc.config.access import AccessUse
 from extproc.config.limits import LimitUse
 from extproc.config.load import Loaded
 from extproc.config.match import Match, ValueMatch
+from extproc.config.meter import OFF
 from extproc.config.model import Config, Upstream
 from extproc.config.quota_stream import QUOTA_STREAM
 from extproc.config.route import Route
@@ -31,6 +32,7 @@ from extproc.core.specs import (
     AUTHORIZE,
     CHOOSE,
     LIMIT,
+    METER,
     VERSION,
     AccessRule,
     AggregateSpec,
@@ -40,6 +42,7 @@ from extproc.core.specs import (
 )
 from extproc.plan.aggregates import aggregate_spec
 from extproc.plan.limits import carried_limits, is_plain, own_limit, tier_limits
+from extproc.plan.meter import meter_of
 from extproc.plan.model import (
     DEFAULT_BODY_LIMIT,
     DEFAULT_TIMEOUT,
@@ -65,7 +68,7 @@ from extproc.plan.model import (
     ValueRule,
 )
 from extproc.plan.models import model_spec, models_spec
-from extproc.plan.processing import OF_REQUESTS, flaw, processing_of
+from extproc.plan.processing import METERED_PIECES, OF_REQUESTS, WHOLE_AND_IN_PIECES, flaw, processing_of
 from extproc.plan.shared import SharedLimit, quota_key, shared_limit, shared_tiers
 from extproc.plan.tls import listener_tls, upstream_tls
 from extproc.plan.versions import Versions
@@ -172,14 +175,15 @@ class _RouteCompiler:
         deadline = timeout.total_seconds() if timeout else DEFAULT_TIMEOUT
         response_limit = _first(route.response_limit, defaults.response_limit, DEFAULT_RESPONSE_LIMIT)
         aggregate = aggregate_spec(self._config, route, version, deadline, response_limit)
-        used = [*self._adapting(index), *self._policies(index, route), *self._aggregating(index, aggregate)]
+        metered = self._metered(index, route, self._judged(own, by_tier=by_tier))
+        used = [*self._adapting(index), *self._policies(index, route), *self._aggregating(index, aggregate), *metered]
         phases = {phase for spec in used for phase in spec.phases}
         authorize = _first(route.authorize, defaults.authorize, None)
         fused = bool(methods or authorize or route.model or Phase.REQUEST in phases or self._shows_credential(route))
         fused = fused or (version is not None and version.version.ends)  # gone or not is a question of the time
         # Envoy's ratelimit filter reads its limits from a route's action, and a redirect has none.
         fused = fused or (bool(own) and route.redirect is not None) or not all(map(is_plain, own))
-        judged = self._judged(own if fused else (), by_tier=by_tier)
+        judged = self._judged(own if fused else (), by_tier=by_tier, metered=bool(metered))
         limit = _first(route.body_limit, defaults.body_limit, DEFAULT_BODY_LIMIT)
         self._check(route, used, phases, limit)
         self._check_model(index, route, used, limit, timeout.total_seconds() if timeout else DEFAULT_TIMEOUT)
@@ -221,13 +225,24 @@ class _RouteCompiler:
                 return shared_limit(limit, stream.envoys, lifetime)
         return None
 
-    def _judged(self, own: tuple[Limit, ...], *, by_tier: bool) -> LimitSpec:
-        config = self._config
+    def _judged(self, own: tuple[Limit, ...], *, by_tier: bool, metered: bool = False) -> LimitSpec:
+        legacy = self._config.limits.x_ratelimit_headers
         if not by_tier:
-            return LimitSpec(MappingProxyType({}), by_tier, own, legacy=config.limits.x_ratelimit_headers)
-        claim = config.limits.claim or ""
+            return LimitSpec(MappingProxyType({}), by_tier, own, legacy=legacy, metered=metered)
+        claim = self._config.limits.claim or ""
         carried = carried_limits if claim else None
-        return LimitSpec(self._tiers, by_tier, own, self._consumers, claim, config.limits.x_ratelimit_headers, carried)
+        return LimitSpec(self._tiers, by_tier, own, self._consumers, claim, legacy, carried, metered)
+
+    def _metered(self, index: int, route: Route, limits: LimitSpec) -> list[PolicySpec]:
+        """Behind all others: it sees requests as their upstream gets them, and answers as it gives them. Where nothing
+        counts tokens, defaults meter nothing."""
+        meter = _first(route.meter, self._config.defaults.meter, None)
+        counted = limits.budgets or self._config.sidecar.usage is not None
+        if meter is None or meter.style == OFF or not counted or route.redirect is not None:
+            return []
+        at: Path = ("defaults", "meter") if route.meter is None else ("routes", index, "meter")
+        settings = meter_of(meter)
+        return [PolicySpec(METER, settings, phases_of(self._kinds[METER], settings), at)]
 
     def _check(self, route: Route, used: list[PolicySpec], phases: set[Phase], limit: int) -> None:
         """Raises InvalidConfig where Envoy could not show the policies what they need to see."""
@@ -235,7 +250,8 @@ class _RouteCompiler:
             redirect, aggregate = route.redirect is not None, route.aggregate is not None
             said = flaw(spec.phases, phases, stream=route.stream, redirect=redirect, limit=limit, aggregate=aggregate)
             if said:
-                raise InvalidConfig([self._loaded.problem(spec.at, said)])
+                metered = said == WHOLE_AND_IN_PIECES and any(one.kind == METER for one in used)
+                raise InvalidConfig([self._loaded.problem(spec.at, said, METERED_PIECES if metered else "")])
 
     def _check_model(self, index: int, route: Route, used: Sequence[PolicySpec], limit: int, timeout: float) -> None:
         """Raises InvalidConfig for a body that no call can show, for copies that would be of another request, and for a

@@ -9,6 +9,7 @@ from typing import Final
 
 from extproc.core.handover import UpstreamCredential
 from extproc.core.limits import Limit
+from extproc.core.metering import Meter
 from extproc.core.names import CLUSTER_HEADER, MODEL_VERSION, SHADOW_HEADER
 from extproc.core.policy import Phase
 from extproc.core.problems import Path
@@ -313,6 +314,11 @@ class Plan:
         """The limits of routes that are judged in the fused call."""
         specs = [spec.settings for route in self.routes for spec in route.policies]
         return tuple([spec for spec in specs if isinstance(spec, LimitSpec)])
+
+    @property
+    def meters(self) -> bool:
+        """Whether some route's answers are metered."""
+        return any(isinstance(spec.settings, Meter) for route in self.routes for spec in route.policies)
 
     @property
     def holds(self) -> bool:

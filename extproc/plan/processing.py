@@ -13,6 +13,7 @@ OF_RESPONSES: Final = frozenset({Phase.RESPONSE, Phase.RESPONSE_BODY, Phase.RESP
 WHOLE_AND_IN_PIECES: Final = (
     "one policy of this route edits the answer whole, another as it passes: Envoy shows it in one way alone"
 )
+METERED_PIECES: Final = "answers are metered as they pass: edit events, or write meter: none"
 WHOLE_OF_NO_END: Final = "on a route with stream: true an answer may never end, and this policy waits for all of it"
 NOTHING_FORWARDED: Final = "a redirect forwards no request, and this policy edits what is forwarded"
 NOTHING_ANSWERED: Final = (

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC
 
 from extproc.core.limits import Kind, Limit
+from extproc.core.metering import Meter
 from extproc.core.models import NamedBy
 from extproc.core.specs import (
     HUNDREDTHS,
@@ -21,6 +22,7 @@ from extproc.core.specs import (
     VersionSpec,
 )
 from extproc.core.versions import ApiVersion, Status, spell_moment
+from extproc.plan.meter import meter_brief, meter_rule
 from extproc.plan.model import Plan, PolicySpec, RoutePlan, ToRedirect
 from extproc.plan.shared import SharedLimit
 from extproc.plan.times import upstreams_of
@@ -52,6 +54,8 @@ def rule_of(spec: PolicySpec) -> str:
     if isinstance(settings, ModelsSpec):
         said = ", or ".join(map(model_rule, settings.models))
         return said if settings.named_by is NamedBy.ROUTE else f"by {source_rule(settings)}: {said}"
+    if isinstance(settings, Meter):
+        return meter_rule(settings)
     if isinstance(settings, VersionSpec | AdaptSpec):
         return brief_of(spec)
     dump = getattr(settings, "model_dump_json", None)
@@ -72,6 +76,8 @@ def brief_of(spec: PolicySpec) -> str:
         return version_rule(settings.version)
     if isinstance(settings, AdaptSpec):
         return f"{settings.served} as {settings.spoken}"
+    if isinstance(settings, Meter):
+        return meter_brief(settings)
     return access_rule(settings) if isinstance(settings, AuthorizeSpec) else ""
 
 

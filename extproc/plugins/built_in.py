@@ -20,14 +20,15 @@ from extproc.policies.introspection import IntrospectionKind
 from extproc.policies.jwt import JwtKind
 from extproc.policies.limit import LimitPolicy
 from extproc.policies.login import LoginKind
+from extproc.policies.meter import MeterKind
 from extproc.policies.transform import Transform
 from extproc.policies.version import VersionPolicy
 
 # Kinds that an operator names with `use:`.
 POLICIES: Final[Mapping[str, type[PolicyKind]]] = MappingProxyType({Transform.name: Transform})
-# Kinds that keys of a route use for themselves: authorize, limits, model, version, aggregate.
+# Kinds that keys of a route use for themselves: authorize, limits, model, version, aggregate, meter.
 ROUTE_KEYS: Final[Mapping[str, type[PolicyKind]]] = MappingProxyType(
-    {kind.name: kind for kind in (VersionPolicy, Authorize, LimitPolicy, Choose, Adapt, Aggregate)}
+    {kind.name: kind for kind in (VersionPolicy, Authorize, LimitPolicy, Choose, Adapt, Aggregate, MeterKind)}
 )
 AUTHENTICATORS: Final[Mapping[str, type[AuthenticatorKind]]] = MappingProxyType(
     {

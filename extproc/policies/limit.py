@@ -32,10 +32,12 @@ from extproc import (
     Settlement,
     address_subject,
     holds,
+    is_budget,
     rate_limit_headers,
     rate_limited,
     refusal,
     variables,
+    window_end,
 )
 
 
@@ -69,17 +71,28 @@ class LimitPolicy(Policy):
         for state in states:
             if state.refuses:
                 return rate_limited(states, legacy=self.spec.legacy, chance=self.chance(), judged=judged)
-        return self._continue(states, request.stream, judged)
+        return self._continue(states, hits, request.stream, judged)
 
-    def _continue(self, states: Sequence[CounterState], stream: str, judged: Judged) -> Continue:
+    def _continue(self, states: Sequence[CounterState], hits: Sequence[Hit], stream: str, judged: Judged) -> Continue:
         headers = rate_limit_headers(states, legacy=self.spec.legacy)
         over = [state.counter.limit.name for state in states if not state.allowed]
         return Continue(
             response=HeaderEdits(set=headers),
             facts={"over_in_shadow": " ".join(over)} if over else {},
-            held=tuple([Settlement(one.counter, stream) for one in states if one.allowed and holds(one.counter.limit)]),
+            held=tuple(
+                [
+                    self._held(one.counter, hit.count, stream, judged)
+                    for one, hit in zip(states, hits, strict=True)
+                    if one.allowed and holds(one.counter.limit)
+                ]
+            ),
             judged=judged,
         )
+
+    def _held(self, counter: Counter, count: int, stream: str, judged: Judged) -> Settlement:
+        if not (self.spec.metered and is_budget(counter.limit)):
+            return Settlement(counter, stream)
+        return Settlement(counter, stream, count, window_end((counter,), int(judged.time)))
 
     def _limits(self, consumer: Consumer | None) -> tuple[Limit, ...] | LocalReply:
         if not self.spec.by_tier:
@@ -119,7 +132,8 @@ class LimitPolicy(Policy):
         cost = self.expressions[limit.cost].value(variables(request, context.route, context.consumer))
         if type(cost) is not int or cost < 0:
             raise CouldNotDecide(f"the cost of {limit.name} is no whole number from 0")
-        return cost
+        # What is metered is more of what is reserved already, so that it is known whose it is.
+        return max(1, cost) if self.spec.metered and is_budget(limit) else cost
 
     def _subject(self, limit: Limit, request: Request, context: Context) -> tuple[str, ...]:
         if limit.per is Per.ROUTE:

@@ -25,12 +25,11 @@ from extproc.core.names import (
     USAGE_LOG,
 )
 from extproc.core.ports import CounterStore
-from extproc.core.usage import HOUR, Usage, Used
+from extproc.core.usage import Usage, Used, hour_of, status_class
 from extproc.services.ended_requests import Watched, consumer_of
 from extproc.services.records import reading
 from extproc.wire.accesslog_pb2 import HTTPAccessLogEntry, StreamAccessLogsMessage, StreamAccessLogsResponse
 
-NO_ANSWER: Final = "none"  # the client went away before
 SERVICE: Final = "envoy.service.accesslog.v3.AccessLogService"
 SUMMED: Final = (USAGE_LOG, EVIDENCE_LOG)
 UNWATCHED: Final = Watched()
@@ -80,8 +79,7 @@ class AccessLog:
     def _used(self, entry: HTTPAccessLogEntry, ended: Ended | None) -> tuple[Used, Usage]:
         common, response = entry.common_properties, entry.response
         decided = common.metadata.filter_metadata[DECISION_NAMESPACE].fields
-        hour = common.start_time.seconds - common.start_time.seconds % HOUR
-        status = f"{response.response_code.value // 100}xx" if response.response_code.value else NO_ANSWER
+        hour, status = hour_of(common.start_time.seconds), status_class(response.response_code.value)
         tier, (model, version) = decided[DECIDED_TIER].string_value, _answered(ended)
         used = Used(hour, consumer_of(entry), tier, common.route_name, status, model, version)
         sent, received = common.downstream_wire_bytes_sent, common.downstream_wire_bytes_received
@@ -97,8 +95,11 @@ class AccessLog:
 
 
 def _held(entry: HTTPAccessLogEntry) -> tuple[Settlement, ...]:
-    decided = entry.common_properties.metadata.filter_metadata[DECISION_NAMESPACE]
-    return settlements(decided.fields[DECIDED_HELD].string_value, entry.response.response_headers)
+    common = entry.common_properties
+    held = common.metadata.filter_metadata[DECISION_NAMESPACE].fields[DECIDED_HELD].string_value
+    # An answer of which no byte came cannot have been metered: the client has gone before, or Envoy says why itself.
+    answered = common.HasField("time_to_first_upstream_rx_byte")
+    return settlements(held, entry.response.response_headers, answered=answered)
 
 
 def _answered(ended: Ended | None) -> tuple[str, str]:

@@ -9,10 +9,11 @@ from typing import Final
 from google.protobuf.duration_pb2 import Duration
 
 from extproc.core.ended import Ended, read_score
-from extproc.core.held import settled_amount
+from extproc.core.held import is_metered, settled_amount
 from extproc.core.names import (
     DECIDED_ANONYMOUS,
     DECIDED_CONSUMER,
+    DECIDED_HELD,
     DECIDED_MODEL,
     DECIDED_VERSION,
     DECISION_NAMESPACE,
@@ -75,7 +76,10 @@ class Watched:
         )
 
     def tokens(self, entry: HTTPAccessLogEntry) -> int:
-        """As the answer's headers say."""
+        """As the answer's headers say; of a metered answer, whoever has read it tells."""
+        decided = entry.common_properties.metadata.filter_metadata[DECISION_NAMESPACE].fields
+        if is_metered(decided[DECIDED_HELD].string_value):
+            return 0
         told = entry.response.response_headers
         return sum(settled_amount(told[name]) for name in self.settles if name in told)
 

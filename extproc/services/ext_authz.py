@@ -21,7 +21,7 @@ from extproc.core.handover import NOTHING_MORE, Fields, Handover
 from extproc.core.headers import Headers
 from extproc.core.held import spell_held
 from extproc.core.identity import CALLERS, spell_groups
-from extproc.core.message import Consumer, Request
+from extproc.core.message import Chosen, Consumer, Request
 from extproc.core.names import (
     CALL_ADDRESS,
     DECIDED_ANONYMOUS,
@@ -62,13 +62,6 @@ class Stamp(NamedTuple):
 
     route: str
     revision: str
-
-
-class Chosen(NamedTuple):
-    """The version of a model that was decided for."""
-
-    model: str
-    version: str
 
 
 def unheard(comparison: Comparison) -> None:

@@ -14,19 +14,22 @@ from typing import Final
 
 import grpc
 
-from extproc.core.decision import CONTINUE, Continue
+from extproc.core.decision import CONTINUE, Continue, LocalReply
 from extproc.core.errors import BodyTooLarge, CouldNotDecide, InvalidMutation, ProtocolViolation
 from extproc.core.exchange import Exchange
 from extproc.core.exchange_messages import Edit, ImmediateReply, Judge, Replies
 from extproc.core.gateway import Gateway, ServedRoute
-from extproc.core.message import Consumer, Request, Response
+from extproc.core.held import reservation
+from extproc.core.message import Chosen, Consumer, Request, Response
 from extproc.core.names import CALL_ADDRESS, CALL_REVISION
 from extproc.core.outcome import Judgement, Outcome
 from extproc.core.own_answers import OwnStream
 from extproc.core.ports import Clock, Recorder
 from extproc.core.processing import BodyMode
+from extproc.core.reservation import Reservation
 from extproc.core.streams import BodyEditor
 from extproc.services import ext_proc_wire as wire
+from extproc.services.afterwards import Afterwards
 from extproc.services.headers import call_metadata
 from extproc.services.records import cancelled, decided, failure, reading, record_of
 from extproc.wire.process_pb2 import ProcessingRequest, ProcessingResponse
@@ -41,6 +44,7 @@ class ExtProc:
         self._gateway = gateway
         self._clock = clock
         self._recorder = recorder
+        self._afterwards = Afterwards()
 
     async def process(
         self, messages: AsyncIterator[ProcessingRequest], context: Stream
@@ -48,21 +52,20 @@ class ExtProc:
         conversation = _Conversation(self._gateway, self._clock, self._recorder, context)
         try:
             async for message in messages:
-                for answer in await conversation.answers(message):
-                    yield answer
-                    if answer.HasField("immediate_response"):
-                        return
-                if conversation.answers_itself:
-                    async with aclosing(conversation.own_answer()) as answers:
-                        async for answer in answers:
-                            yield answer
-                    if conversation.finished:
-                        return
+                async with aclosing(conversation.turn(message)) as answers:
+                    async for answer in answers:
+                        yield answer
+                if conversation.over:
+                    return
         except ProtocolViolation as violation:
             conversation.record_violation(violation)
             await context.abort(grpc.StatusCode.INTERNAL, "protocol violation")
         except BrokenOff:
             await context.abort(grpc.StatusCode.INTERNAL, "the body could not be edited")
+        finally:
+            # A client that goes away cancels this call, and what is to be done then takes longer than it has.
+            if conversation.edits:
+                self._afterwards.begin(conversation.close())
         if not conversation.finished:
             await context.abort(grpc.StatusCode.INTERNAL, "the exchange ended before its last reply")
 
@@ -98,8 +101,40 @@ class _Conversation:
         self._modes: tuple[BodyMode, BodyMode] | None = None
         self._editor: BodyEditor | None = None
         self._owed: Judge | None = None
+        self.over = False  # whether the client has its answer, and nothing more is to be said
         self._refused = False
         self._flowing = False  # whether a part of an edited body may have left
+        self._reservation: Reservation | None = None
+        self._held = ""
+        self._chosen: Chosen | None = None
+
+    async def turn(self, message: ProcessingRequest) -> AsyncGenerator[ProcessingResponse]:
+        """The replies to one message, and behind them an answer of our own, where there is one."""
+        for answer in await self.answers(message):
+            yield answer
+            if answer.HasField("immediate_response"):
+                self.over = True
+                return
+        if self.answers_itself:
+            async with aclosing(self.own_answer()) as answers:
+                async for answer in answers:
+                    yield answer
+            self.over = self.finished
+
+    @property
+    def edits(self) -> bool:
+        return self._editor is not None
+
+    async def close(self) -> None:
+        """The exchange is over. Nobody can be refused any more: what fails is written down."""
+        if self._editor is None:
+            return
+        started = self._clock.monotonic()
+        try:
+            await decided(self._editor.close())
+        except Exception as error:  # noqa: BLE001 - an author's own code may raise whatever it likes
+            failed = failure(error)
+            self._record(replace(failed.outcome, consumer=self._consumer), started, failed.detail)
 
     @property
     def finished(self) -> bool:
@@ -201,10 +236,20 @@ class _Conversation:
         if editor is None or editor.ended:
             return exchange.edited(chunk, end=end)
         self._flowing = True
+        started = self._clock.monotonic()
         made = await decided(editor.feed(chunk)) if chunk else b""
         if end and not editor.ended:
             made += await decided(editor.finish())
+        if editor.refused is not None:
+            self._record_cut(editor.refused, started)
         return exchange.edited(made, end=end or editor.ended)
+
+    def _record_cut(self, refused: LocalReply, started: int) -> None:
+        """An answer that was ended before its time is a decision of its own. What the client got was the upstream's."""
+        outcome = Outcome(refused, self._consumer, facts=refused.facts)
+        took = self._clock.monotonic() - started
+        record = record_of(NAME, self._route, self._request, outcome, took, "")
+        self._recorder.record(record._replace(status=0))
 
     async def _begin_editing(self, asked: Judge, decision: Judgement) -> None:
         """Before the reply to the headers leaves, while a failure can still be told as one."""
@@ -212,7 +257,9 @@ class _Conversation:
         streams = served is not None and served.shown.response.body.in_chunks
         if served is None or not streams or not isinstance(decision, Continue) or isinstance(asked.message, Request):
             return
-        self._editor = await decided(served.chain.on_stream(asked.message, self._request, self._consumer))
+        known = (self._consumer, self._reservation, self._chosen)
+        stream = served.chain.on_stream(asked.message, self._request, *known)
+        self._editor = await decided(stream)
 
     def record_violation(self, violation: ProtocolViolation) -> None:
         outcome = failure(CouldNotDecide("protocol violation")).outcome
@@ -227,6 +274,8 @@ class _Conversation:
             request = wire.decode_request(message)
             self._request = replace(request, address=call_metadata(self._call, CALL_ADDRESS) or request.address)
             self._modes = wire.modes(message)
+            self._held = wire.decode_held(message)
+            self._chosen = wire.decode_chosen(message)
         if message.HasField("response_headers"):
             self._edits = wire.is_from_upstream(message)
 
@@ -234,6 +283,7 @@ class _Conversation:
         if self._exchange is None:
             self._served = served = self._gateway().route(self._route, self._revision)
             shown = served.shown
+            self._reservation = reservation(self._held) if self._held else None
             if self._modes not in (None, (shown.request.body, shown.response.body)):
                 raise ProtocolViolation("Envoy shows bodies in another way than the plan says")
             self._exchange = Exchange(
@@ -249,11 +299,12 @@ class _Conversation:
         if served is None:
             raise ProtocolViolation("a message before its route was known")
         if isinstance(asked.message, Request):
-            self._request = replace(asked.message, body=None)
-            return await served.chain.on_forward(asked.message, self._consumer)
+            body = asked.message.body
+            self._request = replace(asked.message, body=None, size=asked.message.size if body is None else len(body))
+            return await served.chain.on_forward(asked.message, self._consumer, self._reservation)
         if len(asked.message.body or b"") > served.chain.response_limit:
             raise BodyTooLarge(f"the answer is longer than the route's response_limit: {served.chain.response_limit}")
-        return await served.chain.on_response(asked.message, self._request, self._consumer)
+        return await served.chain.on_response(asked.message, self._request, self._consumer, self._reservation)
 
     def _record(self, outcome: Outcome, started: int, detail: str) -> None:
         took = self._clock.monotonic() - started

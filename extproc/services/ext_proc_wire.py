@@ -27,17 +27,20 @@ from extproc.core.exchange_messages import (
     TrailersReply,
 )
 from extproc.core.identity import read_groups
-from extproc.core.message import Consumer, Request, Response
+from extproc.core.message import Chosen, Consumer, Request, Response
 from extproc.core.names import (
     ADDRESS_ATTRIBUTE,
     ANSWER_ATTRIBUTE,
     DECIDED_ANONYMOUS,
     DECIDED_CONSUMER,
     DECIDED_GROUPS,
+    DECIDED_HELD,
+    DECIDED_MODEL,
     DECIDED_REVISION,
     DECIDED_ROUTE,
     DECIDED_SCOPES,
     DECIDED_TIER,
+    DECIDED_VERSION,
     DECISION_NAMESPACE,
     EXT_PROC_ATTRIBUTES,
     FROM_UPSTREAM,
@@ -48,6 +51,7 @@ from extproc.core.names import (
     REPLY_DETAILS,
     ROUTE_ATTRIBUTE,
     SCHEME_ATTRIBUTE,
+    SIZE_ATTRIBUTE,
 )
 from extproc.core.own_answers import OwnAnswer
 from extproc.core.processing import BodyMode
@@ -70,6 +74,7 @@ from extproc.wire.process_pb2 import (
 )
 
 NO_STATUS: Final = "0"
+MAX_NUMBER: Final = 2**52
 SHOWN: Final = {
     ProcessingMode.NONE: BodyMode.NONE,
     ProcessingMode.BUFFERED: BodyMode.BUFFERED,
@@ -146,6 +151,21 @@ def decode_decision(message: ProcessingRequest) -> tuple[str, str, Consumer | No
     return route, revision, Consumer(name or anonymous, tier or None, scopes, groups=groups, anonymous=not name)
 
 
+def decode_chosen(message: ProcessingRequest) -> Chosen | None:
+    """The version of a model that the ext_authz answer decided for."""
+    decided = message.metadata_context.filter_metadata.get(DECISION_NAMESPACE, Struct()).fields
+    model = decided[DECIDED_MODEL].string_value
+    return Chosen(model, decided[DECIDED_VERSION].string_value) if model else None
+
+
+def decode_held(message: ProcessingRequest) -> str:
+    """What the request holds until it ends: core.held."""
+    held: str = (
+        message.metadata_context.filter_metadata.get(DECISION_NAMESPACE, Struct()).fields[DECIDED_HELD].string_value
+    )
+    return held
+
+
 def decode_request(message: ProcessingRequest) -> Request:
     """The request by its attributes: no message of its own is paid for it. Headers are not among them."""
     attributes = _attributes(message)
@@ -158,6 +178,7 @@ def decode_request(message: ProcessingRequest) -> Request:
         scheme=_text(attributes, SCHEME_ATTRIBUTE),
         address=_text(attributes, ADDRESS_ATTRIBUTE).rpartition(":")[0].strip("[]"),
         id=_text(attributes, ID_ATTRIBUTE),
+        size=_number(attributes, SIZE_ATTRIBUTE),
     )
 
 
@@ -172,6 +193,12 @@ def _attributes(message: ProcessingRequest) -> Struct:
 
 def _text(attributes: Struct, name: str) -> str:
     return attributes.fields[name].string_value if name in attributes.fields else ""
+
+
+def _number(attributes: Struct, name: str) -> int:
+    """A whole one from 0: Struct has doubles alone, and what is none of ours may be anything."""
+    found = attributes.fields[name].number_value if name in attributes.fields else 0
+    return int(found) if 0 <= found <= MAX_NUMBER else 0
 
 
 def encode(reply: Reply) -> ProcessingResponse:

@@ -227,6 +227,17 @@ local function change_used(one, difference)
   end
 end
 
+-- The holder may have held some before.
+local function unreserve(one)
+  local start, amount = two(redis.call('GET', one.reservation))
+  if start ~= one.start then return end
+  if amount > one.amount then
+    redis.call('SET', one.reservation, whole(start) .. ' ' .. whole(amount - one.amount), 'KEEPTTL')
+  else
+    redis.call('DEL', one.reservation)
+  end
+end
+
 -- Because another server has refused the rest of the call. As if it had never been asked, but for the time between.
 local function back(all)
   for _, one in ipairs(all) do
@@ -234,7 +245,7 @@ local function back(all)
       redis.call('ZREM', one.key, holder)
     elseif one.kind == 'quota' or one.kind == 'budget' then
       change_used(one, -one.amount)
-      if one.kind == 'budget' then redis.call('DEL', one.reservation) end
+      if one.kind == 'budget' then unreserve(one) end
     else
       write[one.kind](one, give_back[one.kind](one, read[one.kind](one)))
     end

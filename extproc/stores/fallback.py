@@ -44,7 +44,7 @@ class Fallback:
         counted = tuple(hit for hit in charge.hits if hit.counter.limit.on_error is OnError.LOCAL)
         states: dict[Counter, CounterState] = {}
         if counted and self._local is not None:
-            states = {state.counter: state for state in await self._local.hit(Charge(counted, charge.key, charge.at))}
+            states = {state.counter: state for state in await self._local.hit(charge._replace(hits=counted))}
         return tuple([states.get(hit.counter) or _uncounted(hit.counter) for hit in charge.hits])
 
 

@@ -142,7 +142,7 @@ class MemoryCounters:
             else:
                 if moment is None:
                     wall = int(charge.at.time * NANOSECONDS) if charge.at else self._wall()
-                    moment = Moment(now, wall, charge.key or f"#{next(self._nameless)}")
+                    moment = Moment(now, wall, charge.held_by or f"#{next(self._nameless)}")
                 state = self._judge_other(hit, after, moment)
             states.append(state)
             refused = refused or (not state.allowed and not limit.shadow)
@@ -202,15 +202,17 @@ class MemoryCounters:
                 self._kept[key] = Kept(value.leases, value.until)
             else:
                 self._kept[key] = Kept(value, now + _outlasts(key, charge))
-        if charge.key is not None:
-            self._reserve(charge.key, charge.hits, after)
+        if charge.held_by is not None:
+            self._reserve(charge.held_by, charge.hits, after)
 
     def _reserve(self, held: str, hits: Sequence[Hit], after: After) -> None:
         for hit in hits:
             value = after.get(hit.counter.key)
             if hit.counter.limit.kind is Kind.BUDGET and isinstance(value, Used):
-                before = self._reserved.get((hit.counter.key, held), (0, value.window))[0]
-                self._reserved[hit.counter.key, held] = (before + hit.count, value.window)
+                before, window = self._reserved.get((hit.counter.key, held), (0, value.window))
+                # What an earlier window holds is that one's, and nothing of it is given back to this one.
+                amount = hit.count + (before if window == value.window else 0)
+                self._reserved[hit.counter.key, held] = (amount, value.window)
         while len(self._reserved) > RESERVATIONS:
             self._reserved.popitem(last=False)
 

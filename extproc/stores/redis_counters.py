@@ -88,7 +88,7 @@ class RedisCounters:
     async def hit(self, charge: Charge) -> tuple[CounterState, ...]:
         if not charge.hits:
             return ()
-        holder = charge.key or ""
+        holder = charge.held_by or ""
         if not holder and any(hit.counter.limit.kind is Kind.CONCURRENCY for hit in charge.hits):
             holder = secrets.token_hex(8)
         if not self._connection.is_cluster:

@@ -82,6 +82,19 @@ class Families:
             ("event",),
             registry=registry,
         )
+        self.metered_answers = Tallies(
+            "extproc_metered_answers_total",
+            "Answers whose tokens were counted. ended is said where the upstream said how many, estimated by their "
+            "length, cut where the budget was used up, left where the client or the upstream went away.",
+            ("route", "ended"),
+            registry=registry,
+        )
+        self.metered_tokens = Tallies(
+            "extproc_metered_tokens_total",
+            "The tokens of those answers, and of the requests that they answer.",
+            ("route", "ended"),
+            registry=registry,
+        )
         self.store_operations = Tallies(
             "extproc_store_operations_total",
             "Judgements that the counters were asked for. allowed and refused are theirs; unavailable means that none "

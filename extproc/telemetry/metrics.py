@@ -123,6 +123,12 @@ class Metrics:
     def store_operated(self, store: str, result: str, times: int = 1) -> None:
         self._families.store_operations.labels(store, result).count += times
 
+    def metered(self, route: str, tokens: int, ended: str) -> None:
+        """An answer came to so many tokens; `ended` is one of `core.ports.Ended`."""
+        labels = (self._labels.route(route), ended)
+        self._families.metered_answers.labels(*labels).count += 1
+        self._families.metered_tokens.labels(*labels).count += tokens
+
     def may_happen(self, *events: str) -> None:
         """From the start, so that the first time is an increase and no new series."""
         for event in events:

@@ -55,7 +55,7 @@ def clock() -> FakeClock:
 
 def kept(store: EvidenceStore, clock: FakeClock, events: FakeEvents | None = None, most: int = 100) -> EvidenceKept:
     return EvidenceKept(
-        store, {"chat"}, clock, events or FakeEvents(), lambda *_: None, EvidenceGathering(most)
+        store, {"chat": {"v1", "v2"}}, clock, events or FakeEvents(), lambda *_: None, EvidenceGathering(most)
     )  # fmt: skip
 
 
@@ -124,10 +124,22 @@ async def test_after_a_fallback_both_versions_are_gathered_and_measured(clock: F
     measured: list[tuple[str, str, bool]] = []
     store = MemoryEvidence(clock)
     evidence = EvidenceKept(
-        store, {"chat"}, clock, FakeEvents(), lambda model, version, one: measured.append((model, version, one.error))
+        store,
+        {"chat": {"v1", "v2"}},
+        clock,
+        FakeEvents(),
+        lambda model, version, one: measured.append((model, version, one.error)),
     )
     evidence.ended(ended()._replace(answered="v2", fallen_back="v1"))
     assert measured == [("chat", "v2", False), ("chat", "v1", True)]
     evidence.gather(Told("chat", "v2", NOW), Seen(0, score=0.5))
     found = await evidence.of("chat", NOW, NOW + 1)
     assert (found["v2"].requests, found["v2"].scores, found["v1"].errors) == (1, 1, 1)
+
+
+async def test_a_name_that_the_plan_does_not_hold_is_nobodys(clock: FakeClock) -> None:
+    evidence = kept(MemoryEvidence(clock), clock)
+    for told in (Told("chat", "v1", NOW), Told("chat", "v9", NOW), Told("other", "v1", NOW)):
+        evidence.told(told, Seen(0, tokens=7))
+    assert {name: one.tokens for name, one in (await evidence.of("chat", NOW, NOW + 1)).items()} == {"v1": 7}
+    assert await evidence.of("other", NOW, NOW + 1) == {}

@@ -44,7 +44,7 @@ class Rig:
         self.answers = MemoryAnswers(self.clock)
         store = Away(self.answers, away)
         self.evidence = EvidenceKept(
-            MemoryEvidence(self.clock), {"chat"}, self.clock, FakeEvents(), lambda *_: None
+            MemoryEvidence(self.clock), {"chat": {"v1", "v2"}}, self.clock, FakeEvents(), lambda *_: None
         )  # fmt: skip
         self.feedback = FeedbackKept(store, self.evidence, {"chat"}, self.clock, self.measure)
 

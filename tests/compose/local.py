@@ -29,7 +29,7 @@ OURS: Final = "10001:10001"
 # Reads what root may read, for an interpreter in a folder of root's. It writes nowhere and connects to no socket.
 READS_EVERYTHING: Final = ("--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search")
 SOCKETS: Final = "sockets"
-PORTS: Final = ("8080", "9900", "9901", "9101", "9102", "9103", "9104")
+PORTS: Final = ("8080", "9900", "9901", "9101", "9102", "9103", "9104", "9105")
 
 
 @cache

@@ -26,7 +26,7 @@ from tests.e2e.harness import eventually, fetch
 
 pytestmark = pytest.mark.e2e
 
-UPSTREAM_SERVICES: Final = ("users", "orders", "recommend-v1", "recommend-v2")
+UPSTREAM_SERVICES: Final = ("users", "orders", "recommend-v1", "recommend-v2", "chat")
 
 
 def mode(path: Path) -> int:
@@ -157,7 +157,7 @@ def test_every_outcome_is_the_one_that_a_user_expects(running: Stack) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "x-shop-edited: true" in ended.stdout
     assert "ratelimit-policy" in ended.stdout
-    assert ended.stdout.count("\n# ") == 9
+    assert ended.stdout.count("\n# ") == 10
 
 
 def test_the_client_says_which_outcome_is_another(running: Stack) -> None:

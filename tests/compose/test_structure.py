@@ -103,7 +103,7 @@ def test_every_upstream_of_the_gateway_is_a_service_that_listens_there_and_that_
 def test_only_envoy_reaches_an_upstream() -> None:
     assert composed()["networks"]["upstreams"] == {"internal": True}
     inside = {name for name, service in services().items() if "upstreams" in service.get("networks", [])}
-    assert inside == {"envoy", "users", "orders", "recommend-v1", "recommend-v2"}
+    assert inside == {"envoy", "users", "orders", "recommend-v1", "recommend-v2", "chat"}
 
 
 def test_the_ports_of_the_gateway_file_are_those_that_are_published() -> None:

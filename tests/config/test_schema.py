@@ -98,6 +98,7 @@ BEYOND = {
     *("client-certificate-that-no-listener-asks-for", "tls-file-that-is-not-there"),
     *("tls-file-without-a-certificate",),
     *("usage-kept-for-ever", "usage-of-half-an-hour", "usage-that-is-not-kept"),
+    *("meter-and-settle", "meter-of-a-redirect", "meter-of-nothing"),
 }
 # ... and what is not YAML as we read it.
 NOT_READ = {

@@ -99,6 +99,7 @@ defaults:
   body_limit: 1MiB
   response_limit: 1MiB
   policies: [{use: transform, response: {}}]
+  meter: openai
 routes:
   - name: users
     match:
@@ -112,7 +113,8 @@ routes:
     authorize: request.method == "GET"
     forward: signed
     forward_credentials: true
-    limits: [tier, {per: consumer, rate: 2/s, burst: 1}, {per: address, rate: 50/minute}]
+    limits: [tier, {per: consumer, rate: 2/s, burst: 1}, {per: address, rate: 50/minute}, {per: route, tokens: 9/hour}]
+    meter: {style: other, usage: [a.b|c], text: ["d[].e"], bytes_per_token: 3, reserve: [n], ending: ['{}']}
     timeout: 1s
     body_limit: 65536
     policies:

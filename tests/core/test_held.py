@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from extproc.core.calendar import Calendar, Unit
-from extproc.core.held import settlements, spell_held
-from extproc.core.limits import Counter, Kind, Limit, Per, Settlement
+from extproc.core.held import is_metered, reservation, settlements, spell_held
+from extproc.core.limits import Counter, Kind, Limit, OnError, Per, Settlement
 
 SLOTS = Limit("open", "tier/free", Per.CONSUMER, 4, 60, 4, Kind.CONCURRENCY)
 TOKENS = Limit("tokens", "route/a", Per.KEY, 9, 60, 9, Kind.BUDGET, Calendar(Unit.DAY), settle="x-tokens", of="'k'")
@@ -50,3 +51,42 @@ def test_where_nothing_says_what_it_was_it_stays_reserved() -> None:
 )
 def test_what_is_none_of_ours_settles_nothing(text: str) -> None:
     assert settlements(text, {}) == ()
+
+
+METERED = replace(TOKENS, calendar=Calendar(Unit.DAY, ZoneInfo("Europe/Berlin")), on_error=OnError.LOCAL, unit="tokens")
+
+
+@given(st.lists(st.text()), st.text(min_size=1), st.integers(1, 2**50), st.booleans())
+def test_what_is_metered_comes_with_all_that_is_needed_to_reserve_more(
+    subject: list[str], held: str, count: int, shadow: bool
+) -> None:
+    limit = replace(METERED, count=count, burst=count, shadow=shadow, settle="", of="")
+    one = Settlement(Counter(limit, tuple(subject)), held, 60, until=7_200)
+    found = reservation(spell_held([Settlement(Counter(SLOTS, ("acme",)), held), one]))
+    assert found is not None
+    assert (found.held, found.covered, found.until) == (held, {one.counter: 60}, 7_200)
+    assert is_metered(spell_held([one]))
+
+
+def test_what_no_meter_settles_is_no_reservation() -> None:
+    assert reservation(spell_held([Settlement(Counter(TOKENS, ("acme",)), "s1")])) is None
+    assert not is_metered(spell_held([Settlement(Counter(SLOTS, ("acme",)), "s1")]))
+
+
+ODD = [
+    "", "x", "{}", "[1]", '[["s1","a","b","consumer","budget",[]]]', '[["s1","a","b","consumer","budget",[1]]]',
+    '[["s1","a","b","consumer","budget",[1,2,3,4,"hour","UTC",false,"whatever"]]]',
+    '[["s1","a","b","consumer","budget",[1,2,3,4,"hour","Nowhere/At_all",false,"deny"]]]',
+    '[["s1","a","b","consumer","budget",[1,2,0,0,"hour","UTC",false,"deny"]]]',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_what_is_none_of_ours_is_no_reservation(text: str) -> None:
+    assert reservation(text) is None
+
+
+def test_a_metered_one_is_settled_by_its_end_alone_where_nothing_was_answered() -> None:
+    text = spell_held([Settlement(Counter(METERED, ("acme",)), "s1", 60, until=7)])
+    assert settlements(text, {"x-tokens": "7"}) == ()
+    assert [one.amount for one in settlements(text, {"x-tokens": "7"}, answered=False)] == [0]

@@ -27,6 +27,12 @@ SHOWN: Final = {
         "tests/config/test_expressions.py",
     ),
     "Limits": ("tests/e2e/test_limits.py", "tests/stores/test_counter_contract.py", "tests/core/test_rate_limit.py"),
+    "Token budgets of language models": (
+        "tests/e2e/test_metering.py",
+        "tests/policies/test_meter.py",
+        "tests/services/test_metered_streams.py",
+        "tests/docs/test_tokens_page.py",
+    ),
     "A rate limit service": (
         "tests/e2e/test_ratelimit_files.py",
         "tests/conformance/test_ratelimit.py",
@@ -47,6 +53,7 @@ SHOWN: Final = {
         "tests/e2e/test_evidence.py",
         "tests/e2e/test_shared_evidence.py",
         "tests/e2e/test_feedback.py",
+        "tests/e2e/test_metered_evidence.py",
         "tests/core/test_ended.py",
         "tests/stores/test_evidence_stores.py",
     ),

@@ -16,8 +16,10 @@ from extproc.app.clock import SystemClock
 from extproc.app.demo import make_token
 from tests import redis_groups
 from tests.e2e.demo_gateway import ROOT, Answer, Demo, running_demo, wait_until
+from tests.e2e.talkers import events_of
 
 pytestmark = pytest.mark.e2e
+CHAT = "/api/v1/chat/completions"
 NAMES = {"GATEWAY", "ADMIN", "ADMIN_TOKEN", "FREE_KEY", "PREMIUM_KEY", "FREE_JWT", "PREMIUM_JWT"}
 
 
@@ -267,7 +269,16 @@ def test_the_admin_address_is_healthy_and_keeps_its_plan_to_itself(demo: Demo) -
     assert admin.get("/plan").status == 401
     token = {"authorization": f"Bearer {demo.environment['ADMIN_TOKEN']}"}
     calls = {route["name"]: route["calls"] for route in admin.get("/plan", token).json["routes"]}
-    assert calls == {"users-v2": 1, "users-v1": 2, "orders-v1": 2, "recommend": 1, "echo": 1, "status": 1, "home": 2}
+    assert calls == {
+        "users-v2": 1,
+        "users-v1": 2,
+        "orders-v1": 2,
+        "recommend": 1,
+        "echo": 1,
+        "status": 1,
+        "home": 2,
+        "chat": 2,
+    }
 
 
 def _keep(answers: list[Answer], answer: Answer) -> bool:
@@ -284,3 +295,34 @@ def test_the_credentials_are_those_of_four_callers(demo: Demo) -> None:
         wait_until(lambda header=credential: _keep(bodies, demo.get("/api/v2/echo", header)), 10)
     consumers = {value for answer in bodies for name, value in answer.json["headers"] if name == "x-consumer-id"}
     assert consumers == {"free-by-key", "premium-by-key", "free-by-jwt", "premium-by-jwt"}
+
+
+def chat(demo: Demo, caller: dict[str, str], **asked: object) -> Answer:
+    body = json.dumps({"model": "demo", "messages": [{"role": "user", "content": "?"}], **asked}).encode()
+    return demo.get(CHAT, caller | {"content-type": "application/json"}, "POST", body)
+
+
+def test_a_chat_takes_a_key_or_a_token_and_answers_whole_or_as_it_is_made(demo: Demo) -> None:
+    for caller in (demo.as_key("PREMIUM_KEY"), demo.as_token("PREMIUM_JWT")):
+        answer = chat(demo, caller, max_tokens=4)
+        assert answer.status == 200
+        assert answer.json["choices"][0]["message"]["content"] == "The shop is open"
+        streamed = chat(demo, caller, max_tokens=4, stream=True, stream_options={"include_usage": True})
+        assert (streamed.status, streamed.headers["content-type"]) == (200, "text/event-stream")
+        events = events_of(streamed.body)
+        assert "".join(one["choices"][0]["delta"].get("content", "") for one in events[:-2]) == "The shop is open "
+        assert (events[-2]["usage"], events[-1]) == (answer.json["usage"], "[DONE]")
+
+
+def test_a_chat_is_nobodys_without_a_credential(demo: Demo) -> None:
+    assert chat(demo, {}).status == 401
+
+
+def test_a_chat_ends_where_its_budget_does_and_the_next_one_is_refused(demo: Demo) -> None:
+    caller = bearer(demo, "talkative", "premium")
+    events = events_of(chat(demo, caller, max_tokens=300, stream=True).body)
+    assert (events[-2]["choices"][0]["finish_reason"], events[-1]) == ("length", "[DONE]")
+    assert 0 < len(events) - 2 < 200
+    refused = chat(demo, caller)
+    assert (refused.status, refused.json["limit"]) == (429, "consumer-1")
+    assert chat(demo, bearer(demo, "quiet", "premium")).status == 200

@@ -31,7 +31,7 @@ from tests.e2e.demo_gateway import (
 from tests.free_ports import free_port
 
 pytestmark = pytest.mark.e2e
-CHILDREN = 6  # four upstreams, the sidecar, Envoy
+CHILDREN = 7  # five upstreams, the sidecar, Envoy
 Spawn = Callable[[Path], Demo]
 
 

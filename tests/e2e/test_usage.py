@@ -11,7 +11,7 @@ import pytest
 from tests.cli.commands import extproc
 from tests.e2e.credentials import FREE, PREMIUM
 from tests.e2e.harness import HEAD, SeparateGateway, eventually
-from tests.e2e.upstreams import started
+from tests.e2e.upstreams import Answer, started
 
 pytestmark = pytest.mark.e2e
 
@@ -109,3 +109,36 @@ def test_no_decision_waits_for_it(gateway: SeparateGateway) -> None:
     told = json.loads(described.output)
     assert told["usage"] == "2d"
     assert [route["calls"] for route in told["routes"]] == [1, 1, 0]
+
+
+METERED = GATEWAY.replace("path: /chat}, upstream: main}", "path: /chat}, upstream: main, meter: openai}")
+
+
+def test_tokens_are_counted_from_the_bodies_of_metered_answers() -> None:
+    """Of whole answers and of streams, one of which says no usage; an error comes to none."""
+    events = "text/event-stream"
+    said = (
+        b'data: {"choices":[{"delta":{"content":"abcd"}}]}\n\ndata: {"usage":{"total_tokens":30}}\n\ndata: [DONE]\n\n'
+    )
+    unsaid = b'data: {"choices":[{"delta":{"content":"abcdabcd"}}]}\n\ndata: [DONE]\n\n'
+    answers = [
+        (Answer(body=b'{"usage":{"total_tokens":1000}}'), 1_000),
+        (Answer(fields=(("content-type", events),), body=said), 30),
+        (Answer(fields=(("content-type", events),), body=unsaid), 2),
+        (Answer(status=500, body=b'{"usage":{"total_tokens":7}}'), 0),
+    ]
+    with started("main") as upstreams, SeparateGateway(METERED, upstreams) as running:
+        running.start_sidecar()
+        running.start_envoy()
+        running.wait_for_sidecar()
+        for answer, _ in answers:
+            upstreams[0].answers["/chat"] = answer
+            running.client.get("/chat", PREMIUM)
+
+        def told() -> list[dict[str, Any]] | None:
+            found = asked(running, "--by-route")
+            return found if sum(one["requests"] for one in found) == len(answers) else None
+
+        (row,) = eventually(told, "usage of four requests")
+        assert (row["consumer"], row["route"], row["status"]) == ("premium-caller", "chat", {"2xx": 3, "5xx": 1})
+        assert row["tokens"] == sum(tokens for _, tokens in answers)

@@ -11,13 +11,13 @@ import pytest
 from pydantic import ValidationError
 
 from extproc.core.decision import CONTINUE, Continue
+from extproc.core.framing import LONGEST_RECORD
 from extproc.core.headers import Headers
 from extproc.core.message import Response
 from extproc.core.policy import Context, Phase, phases_of
 from extproc.core.streams import BodyEditor
 from extproc.policies.transform import Transform, TransformSettings
 from extproc.policies.transform.encodings import decode, encode
-from extproc.policies.transform.events import LONGEST_EVENT
 from extproc.testing import fake_ports
 from tests.policies.asking import asking
 
@@ -155,7 +155,7 @@ async def test_an_event_leaves_as_soon_as_it_is_whole() -> None:
 
 async def test_an_event_that_is_too_long_passes_as_it_is_and_is_not_kept() -> None:
     editor = await _editor()
-    given, kept = 0, b"data: " + b"x" * LONGEST_EVENT
+    given, kept = 0, b"data: " + b"x" * LONGEST_RECORD
     passed = await editor.feed(kept)
     for _ in range(100):
         passed = await editor.feed(b"y" * 1000)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from extproc.core.calendar import Calendar, Unit
 from extproc.core.errors import StoreUnavailable
 from extproc.core.held import spell_held
 from extproc.core.limits import Charge, Counter, CounterState, Hit, Kind, Limit, Per, Settlement
@@ -141,3 +142,27 @@ async def test_what_a_version_answered_is_counted_for_it() -> None:
     unknown = ended_request(200, consumer="acme", model="chat", version="v9")
     told = await tallied(chosen, fallen_back, unknown)
     assert [(used.model, used.version) for used, _ in told] == [("chat", "v1"), ("chat", "v2"), ("", "")]
+
+
+BUDGET = Limit("tokens", "route/a", Per.CONSUMER, 100, 3_600, 100, Kind.BUDGET, Calendar(Unit.HOUR), settle="x-tokens")
+METERED = Settlement(Counter(BUDGET, ("acme",)), "s1", 60, until=2**40)
+
+
+@pytest.mark.parametrize(("answered", "left"), [(True, 40), (False, 100)])
+async def test_what_is_metered_comes_back_only_where_no_upstream_has_begun_to_answer(answered: bool, left: int) -> None:
+    """Whatever header there is: who has read the answer settles it."""
+    store = MemoryCounters(FakeClock())
+    await store.hit(Charge((Hit(METERED.counter, 60),), "s1"))
+    told = entry(spell_held([METERED]), **{"x-tokens": "7"})
+    if answered:
+        told.common_properties.time_to_first_upstream_rx_byte.nanos = 1
+    await stream(AccessLog(store), told)
+    (state,) = await store.hit(Charge((Hit(METERED.counter, 0),)))
+    assert state.remaining == left
+
+
+async def test_tokens_of_a_metered_answer_are_not_counted_from_its_headers() -> None:
+    told = ended_request(200, consumer="acme", held=spell_held([METERED]))
+    told.response.response_headers["x-tokens"] = "12"
+    ((_, usage),) = await tallied(told)
+    assert usage == Usage(1, 300, 4_000, 0)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from extproc.core.calendar import Unit
-from extproc.core.limits import Kind, Limit
+from extproc.core.limits import Kind, Limit, Per
 from extproc.core.ports import CounterStore
 from extproc.testing import FakeClock
 from tests.stores.counters import (
@@ -197,3 +197,39 @@ async def test_limits_of_one_name_and_another_kind_count_apart(store: CounterSto
     assert [await allowed(store, hit(quota())) for _ in range(6)] == [True] * 5 + [False]
     assert [await remaining(store, other) for other in others] == [5, 5, 5]
     assert await allowed(store, hit(ONE_A_SECOND))
+
+
+async def test_who_holds_some_and_asks_for_more_holds_it_all_and_settles_it_once(store: CounterStore) -> None:
+    assert await allowed(store, hit(TOKENS, count=10), key="a")
+    for number, count in enumerate((20, 20, 30)):  # two alike are two questions, and not one that comes twice
+        more = charge(hit(TOKENS, count=count), key=f"a/{number}")._replace(holder="a")
+        assert all(state.allowed for state in await store.hit(more))
+    assert await remaining(store, TOKENS) == 20
+    refused = await store.hit(charge(hit(TOKENS, count=30), key="a/3")._replace(holder="a"))
+    assert told(refused) == [("tokens", False, 20)]
+    await store.settle([settlement(TOKENS, "a", 45)])
+    await store.settle([settlement(TOKENS, "a", 0)])
+    assert await remaining(store, TOKENS) == 55
+
+
+async def test_what_is_refused_beside_another_budget_leaves_what_was_held_before(store: CounterStore) -> None:
+    """In a Cluster the first is charged and given back, for the second is elsewhere: no more than it had is taken."""
+    ours = replace(TOKENS, name="ours", per=Per.ROUTE, scope="route/a")
+    for of, count in ((TOKENS, 10), (ours, 95)):
+        assert await allowed(store, hit(of, count=count), key="a")
+    both = charge(hit(TOKENS, count=20), hit(ours, count=20), key="a/1")._replace(holder="a")
+    assert [state.allowed for state in await store.hit(both)] == [True, False]
+    assert (await remaining(store, TOKENS), await remaining(store, ours)) == (90, 5)
+    await store.settle([settlement(TOKENS, "a", 40), settlement(ours, "a", 40)])
+    assert (await remaining(store, TOKENS), await remaining(store, ours)) == (60, 60)
+
+
+async def test_what_was_held_in_a_window_that_is_over_is_not_given_back_to_the_next(
+    store: CounterStore, clock: FakeClock
+) -> None:
+    assert await allowed(store, hit(TOKENS, count=90), key="a")
+    clock.advance(60)
+    more = charge(hit(TOKENS, count=20), key="a/1")._replace(holder="a")
+    assert all(state.allowed for state in await store.hit(more))
+    await store.settle([settlement(TOKENS, "a", 5)])
+    assert await remaining(store, TOKENS) == 95

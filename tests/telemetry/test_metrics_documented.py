@@ -44,6 +44,7 @@ def counted() -> Metrics:
     told = Told("v1", None, 1)
     metrics.compared(Compared(Comparison("m", "v1", "r", Request("GET", "/")), told, told, {"f": Agreement.AGREE}))
     metrics.shadow_dropped("m")
+    metrics.metered("orders", 42, "said")
     return metrics
 
 

@@ -14,6 +14,7 @@ from extproc import (
     Continue,
     Decision,
     Expression,
+    Framing,
     HeaderEdits,
     Ports,
     Request,
@@ -21,9 +22,9 @@ from extproc import (
     variables,
 )
 
-from .content import EVENT_STREAM, LINES, Content, body_of, document_in, replaced, spelled, text_of
+from .content import Content, body_of, document_in, replaced, spelled, text_of
 from .encodings import TooLong, UnknownCoding, Unreadable
-from .events import Events, EventsEditor, LinesEditor
+from .events import Events, RecordsEditor
 from .members import Members
 from .settings import ResponseEdits
 
@@ -74,10 +75,9 @@ class Answers:
         if self.events is None or content.coding or response.status == HTTPStatus.PARTIAL_CONTENT:
             return None
         seen = variables(request, context.route, context.consumer, response)
-        if content.media_type == EVENT_STREAM:
-            return EventsEditor(self.events, seen)
-        if content.media_type in LINES:
-            return LinesEditor(self.events, seen)
+        framing = Framing.of(content.media_type)
+        if framing is not None:
+            return RecordsEditor(self.events, seen, framing)
         return _Whole(self, response, request, context) if self.whole else None
 
     def made_of(self, body: bytes, response: Response, request: Request, context: Context) -> bytes:

@@ -19,8 +19,6 @@ OF_TEXT: Final = frozenset({*OF_JSON, "iso-8859-1", "windows-1252"})
 CHARSET: Final = re.compile(r""";\s*charset\s*=\s*"?([^\s";]+)"?""", re.IGNORECASE)
 # In the loop that answers everybody, this takes a millisecond or so; what is longer is packed in a thread.
 AT_ONCE: Final = 32 * 1024
-EVENT_STREAM: Final = "text/event-stream"
-LINES: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 TEXTS: Final = frozenset({"application/javascript", "application/xml", "application/xhtml+xml"})
 
 
