@@ -46,6 +46,7 @@ def test_the_demo_loads_with_everything_that_it_says() -> None:
         "echo",
         "status",
         "users-v1",
+        "chat",
     ]
     assert config.listeners[0].address == HostPort("0.0.0.0", 8080)
     assert config.tiers["free"].rate == Rate(10, 1)
@@ -202,7 +203,8 @@ def test_problems_in_one_place_have_one_order() -> None:
 
 def test_a_default_limit_without_tiers_is_told_once_and_not_for_every_route() -> None:
     text = SHOP.replace("tiers:\n  free: {rate: 10/s, burst: 10}\n  premium: {rate: 100/s, burst: 200}\n", "")
-    assert [problem.path for problem in problems_of(text, JWKS, KINDS)] == ["defaults.limits[0]"]
+    paths = [problem.path for problem in problems_of(text, JWKS, KINDS)]
+    assert paths == ["defaults.limits[0]", "routes[6].limits[0]"]  # of which the second is the chat's own
 
 
 @pytest.mark.parametrize("key", ["[key]", "#duplicate", "", "0", "a.b", "é", "use"])

@@ -213,13 +213,13 @@ async def test_who_holds_some_and_asks_for_more_holds_it_all_and_settles_it_once
 
 
 async def test_what_is_refused_beside_another_budget_leaves_what_was_held_before(store: CounterStore) -> None:
-    """In a Cluster the first is charged and given back, for the second is elsewhere: no more than it had is taken."""
+    """In a Cluster what is shared is charged before, and given back: no more than it had is taken with it."""
     ours = replace(TOKENS, name="ours", per=Per.ROUTE, scope="route/a")
-    for of, count in ((TOKENS, 10), (ours, 95)):
+    for of, count in ((TOKENS, 95), (ours, 10)):
         assert await allowed(store, hit(of, count=count), key="a")
     both = charge(hit(TOKENS, count=20), hit(ours, count=20), key="a/1")._replace(holder="a")
-    assert [state.allowed for state in await store.hit(both)] == [True, False]
-    assert (await remaining(store, TOKENS), await remaining(store, ours)) == (90, 5)
+    assert [state.allowed for state in await store.hit(both)] == [False, True]
+    assert (await remaining(store, TOKENS), await remaining(store, ours)) == (5, 90)
     await store.settle([settlement(TOKENS, "a", 40), settlement(ours, "a", 40)])
     assert (await remaining(store, TOKENS), await remaining(store, ours)) == (60, 60)
 
