@@ -48,6 +48,7 @@ def test_the_demo_loads_with_everything_that_it_says() -> None:
         "status",
         "users-v1",
         "home",
+        "chat",
     ]
     assert config.listeners[0].address == HostPort("0.0.0.0", 8080)
     assert config.tiers["free"].rate == Rate(10, 1)
@@ -205,7 +206,8 @@ def test_problems_in_one_place_have_one_order() -> None:
 def test_a_default_limit_without_tiers_is_told_once_and_not_for_every_route() -> None:
     text = SHOP.replace("tiers:\n  free: {rate: 10/s, burst: 10}\n  premium: {rate: 100/s, burst: 200}\n", "")
     text = re.sub(r"    pin: .*\n", "", text)  # which names a tier as well
-    assert [problem.path for problem in problems_of(text, JWKS, KINDS)] == ["defaults.limits[0]"]
+    paths = [problem.path for problem in problems_of(text, JWKS, KINDS)]
+    assert paths == ["defaults.limits[0]", "routes[7].limits[0]"]  # of which the second is the chat's own
 
 
 @pytest.mark.parametrize("key", ["[key]", "#duplicate", "", "0", "a.b", "é", "use"])

@@ -99,7 +99,7 @@ defaults:
   body_limit: 1MiB
   response_limit: 1MiB
   policies: [{use: transform, response: {}}]
-  meter: openai
+  meter: {style: other, usage: [a.b|c], text: ["d[].e"], bytes_per_token: 3, reserve: [n], ending: ['{}']}
 routes:
   - name: users
     match:
@@ -114,7 +114,6 @@ routes:
     forward: signed
     forward_credentials: true
     limits: [tier, {per: consumer, rate: 2/s, burst: 1}, {per: address, rate: 50/minute}, {per: route, tokens: 9/hour}]
-    meter: {style: other, usage: [a.b|c], text: ["d[].e"], bytes_per_token: 3, reserve: [n], ending: ['{}']}
     timeout: 1s
     body_limit: 65536
     policies:
@@ -144,6 +143,7 @@ routes:
     authenticate: none
     authorize: {deny_addresses: [10.0.0.1]}
     limits: []
+    meter: none
   - name: model
     match: {path: /model}
     model: score

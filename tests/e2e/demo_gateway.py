@@ -18,7 +18,7 @@ from typing import Any, Final
 from tests.free_ports import free_port
 
 ROOT: Final = Path(__file__).parents[2]
-START_TIMEOUT: Final = 40.0
+START_TIMEOUT: Final = 120.0
 STOP_TIMEOUT: Final = 5.0
 
 

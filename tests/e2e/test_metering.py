@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from http.client import IncompleteRead
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ EVENTS: Final = 10_000
 STREAMS: Final = 50
 BUDGET: Final = 2_000
 GATEWAY: Final = (
-    HEAD.replace("stores: {", 'stores: {counters: "STORE", ')
+    HEAD.replace("stores: {", 'timeout: 10s, stores: {counters: "STORE", counters_timeout: 5s, ')
     + """
 upstreams: {main: {endpoints: ["${MAIN}"]}}
 defaults: {authenticate: partners, limits: [], meter: openai}
@@ -212,15 +212,16 @@ def test_what_is_cut_is_read_to_its_end_by_the_client_library(
     assert [one.total_tokens for one in usages] == ([100] if asks else [])
 
 
-def talk(main: Talker, chunks: int, more: dict[str, object]) -> None:
+def talk(main: Talker, chunks: int, more: dict[str, object], begun: threading.Barrier | None = None) -> None:
     exchange = main.accept()
+    if begun is not None:
+        begun.wait(PATIENCE)
     exchange.begin()
     for _ in range(chunks):
         if not exchange.send(chunk("abcd", **more)):
             break
-    with suppress(OSError):  # of a client that has gone
-        exchange.send(DONE)
-        exchange.end()
+    exchange.send(DONE)
+    exchange.end()
 
 
 def test_a_client_that_goes_away_gets_back_what_was_not_streamed(gateway: RunningGateway, main: Talker) -> None:
@@ -385,7 +386,8 @@ def send_rest(exchange: Exchange) -> None:
 
 def test_fifty_streams_at_once_spend_their_budget_and_not_a_token_more(gateway: RunningGateway, main: Talker) -> None:
     """A chunk is sent when its tokens have been charged, so what all of them got and what is left is the budget."""
-    talking = [threading.Thread(target=talk, args=(main, 100, {})) for _ in range(STREAMS)]
+    begun = threading.Barrier(STREAMS)  # nothing is sent before all have been let in
+    talking = [threading.Thread(target=talk, args=(main, 100, {}, begun)) for _ in range(STREAMS)]
     for one in talking:
         one.start()
     with ThreadPoolExecutor(STREAMS) as pool:

@@ -179,3 +179,24 @@ async def test_whoever_is_refused_is_told_to_come_back_no_sooner_and_not_all_at_
     limited = policy(ONE, chance=chance)
     await limited.on_request(*asking())
     assert told(await limited.on_request(*asking()))["retry-after"] == str(seconds)
+
+
+TOKENS: Final = Limit("tokens", "route/orders", Per.CONSUMER, 9, 60, 9, Kind.BUDGET, Calendar(Unit.MINUTE))
+
+
+@pytest.mark.parametrize(("reserve", "held"), [("", 1), ("7", 7), ("0", 1)])
+async def test_what_is_metered_is_held_with_its_amount_and_never_for_nothing(reserve: str, held: int) -> None:
+    """What nothing is reserved of could not be charged for more: nobody would know whose it is."""
+    answer = await policy(replace(TOKENS, cost=reserve), metered=True).on_request(*asking("s1"))
+    assert isinstance(answer, Continue)
+    (one,) = answer.held
+    assert (one.held, one.amount) == ("s1", held)
+    assert one.until > FakeClock().now()
+    assert told(answer)["ratelimit"].startswith(f'"tokens";r={9 - held};')
+
+
+async def test_what_is_not_metered_is_held_as_it_was() -> None:
+    for of in (policy(replace(TOKENS, cost="7")), policy(SLOTS, metered=True)):
+        answer = await of.on_request(*asking("s1"))
+        assert isinstance(answer, Continue)
+        assert [(one.amount, one.until) for one in answer.held] == [(0, 0)]

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from extproc.core.calendar import Unit
-from extproc.core.limits import Kind, Limit, Per
+from extproc.core.limits import Counter, Kind, Limit, Per, Settlement
 from extproc.core.ports import CounterStore
 from extproc.testing import FakeClock
 from tests.stores.counters import (
@@ -213,15 +213,15 @@ async def test_who_holds_some_and_asks_for_more_holds_it_all_and_settles_it_once
 
 
 async def test_what_is_refused_beside_another_budget_leaves_what_was_held_before(store: CounterStore) -> None:
-    """In a Cluster the first is charged and given back, for the second is elsewhere: no more than it had is taken."""
+    """In a Cluster what is shared is charged before, and given back: no more than it had is taken with it."""
     ours = replace(TOKENS, name="ours", per=Per.ROUTE, scope="route/a")
-    for of, count in ((TOKENS, 10), (ours, 95)):
-        assert await allowed(store, hit(of, count=count), key="a")
-    both = charge(hit(TOKENS, count=20), hit(ours, count=20), key="a/1")._replace(holder="a")
-    assert [state.allowed for state in await store.hit(both)] == [True, False]
-    assert (await remaining(store, TOKENS), await remaining(store, ours)) == (90, 5)
-    await store.settle([settlement(TOKENS, "a", 40), settlement(ours, "a", 40)])
-    assert (await remaining(store, TOKENS), await remaining(store, ours)) == (60, 60)
+    for one in (hit(TOKENS, count=95), hit(ours, "all", count=10)):
+        assert await allowed(store, one, key="a")
+    both = charge(hit(TOKENS, count=20), hit(ours, "all", count=20), key="a/1")._replace(holder="a")
+    assert [state.allowed for state in await store.hit(both)] == [False, True]
+    assert (await remaining(store, TOKENS), await remaining(store, ours, "all")) == (5, 90)
+    await store.settle([settlement(TOKENS, "a", 40), Settlement(Counter(ours, ("all",)), "a", 40)])
+    assert (await remaining(store, TOKENS), await remaining(store, ours, "all")) == (60, 60)
 
 
 async def test_what_was_held_in_a_window_that_is_over_is_not_given_back_to_the_next(
