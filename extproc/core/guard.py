@@ -28,11 +28,12 @@ By = Mapping[str, Evidence]
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """How much worse than the other versions the candidate may be: None where that is not compared. `slow` is the share
-    of requests beyond the guard's p95."""
+    of requests that take longer than `slower_than`, in seconds."""
 
     error_rate: float | None = None
     slow: float | None = None
     score: float | None = None
+    slower_than: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +172,9 @@ TESTS: Final[Mapping[str, Test]] = {
         ),
     ),
     "compare.slow": (
-        lambda guard: guard.compare.slow is not None and guard.p95 is not None,
+        lambda guard: guard.compare.slow is not None,
         lambda guard, test, mine, theirs: worse_share(
-            test, slow(mine, guard.p95 or 0.0), slow(theirs, guard.p95 or 0.0), guard.compare.slow or 0.0
+            test, slow(mine, guard.compare.slower_than), slow(theirs, guard.compare.slower_than), guard.compare.slow or 0.0
         ),
     ),
     "compare.score": (

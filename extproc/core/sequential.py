@@ -107,7 +107,7 @@ def lower_mean(test: Running, candidate: Measured, others: Measured, margin: flo
         return test
     mine, count, theirs, known = test.past or (0.5, 1.0, 0.5, 1.0)
     lower = others.total / others.number - candidate.total / candidate.number - margin
-    half = candidate.number * others.number / (candidate.known + others.number)
+    half = candidate.number * others.number / (candidate.number + others.number)
     spreads = (
         (half / candidate.number, _spread(candidate, mine / count)),
         (half / others.number, _spread(others, theirs / known)),

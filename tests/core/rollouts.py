@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -53,7 +54,11 @@ class Run:
         self.now += self.rules.interval
         trial = trial_of(self.rollout, self.trial)
         wanted = needed(self.rules, self.rollout, trial, self.now)
-        found = None if seen is None else Seen(*(self._sum(*stretch) for stretch in (wanted.window, wanted.batch, wanted.step)))
+        found = (
+            None
+            if seen is None
+            else Seen(*(self._sum(*stretch) for stretch in (wanted.window, wanted.batch, wanted.step)))
+        )
         looked = look(self.rules, self.rollout, trial, found, self.now)
         self.rollout, self.trial = looked.rollout, looked.trial
         self.changes += [looked.change] if looked.change else []
@@ -72,10 +77,8 @@ class Run:
 
 def binomial(chance: random.Random, count: int, share: float) -> int:
     """Quick where few of many are hit, as errors are: from one to the next."""
-    if share <= 0:
-        return 0
-    import math
-
+    if not 0 < share < 1:
+        return count if share >= 1 else 0
     hits, at = 0, 0
     step = math.log1p(-share)
     while True:
