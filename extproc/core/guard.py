@@ -174,7 +174,10 @@ TESTS: Final[Mapping[str, Test]] = {
     "compare.slow": (
         lambda guard: guard.compare.slow is not None,
         lambda guard, test, mine, theirs: worse_share(
-            test, slow(mine, guard.compare.slower_than), slow(theirs, guard.compare.slower_than), guard.compare.slow or 0.0
+            test,
+            slow(mine, guard.compare.slower_than),
+            slow(theirs, guard.compare.slower_than),
+            guard.compare.slow or 0.0,
         ),
     ),
     "compare.score": (

@@ -14,7 +14,7 @@ from extproc.config.access import AccessUse
 from extproc.config.limits import LimitUse
 from extproc.config.load import Loaded
 from extproc.config.match import Match, ValueMatch
-from extproc.config.model import Config, Model, Upstream
+from extproc.config.model import MEMORY, Config, Model, Upstream
 from extproc.config.quota_stream import QUOTA_STREAM
 from extproc.config.route import Route
 from extproc.config.settings import HostPort
@@ -64,11 +64,13 @@ from extproc.plan.model import (
     ValueRule,
 )
 from extproc.plan.processing import flaw, processing_of
+from extproc.plan.rollouts import moves, rules_of
 from extproc.plan.shared import SharedLimit, quota_key, shared_limit, shared_tiers
 from extproc.plan.tls import listener_tls, upstream_tls
 from extproc.plan.versions import Versions
 
 ACCEPT: Final = "accept"
+ROLLOUTS: Final = "file:rollouts.json"
 
 
 def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
@@ -105,6 +107,7 @@ def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
         ),
         legacy_headers=config.limits.x_ratelimit_headers,
         scores=MappingProxyType(_scores(config)),
+        rollouts=MappingProxyType(rules_of(config)),
     )
 
 
@@ -388,7 +391,19 @@ def _sidecar(config: Config, file: FilePath) -> SidecarPlan:
         counters_timeout=config.sidecar.stores.counters_timeout.total_seconds(),
         quotas=_beside(config.sidecar.stores.quotas, file),
         usage=int(config.sidecar.usage.keep.total_seconds()) if config.sidecar.usage else None,
+        rollouts=_rollouts(config, file),
     )
+
+
+def _rollouts(config: Config, file: FilePath) -> str | None:
+    """Where they are kept: where the file says, else where counters are shared; else on disk, for a restart must not
+    give a version callers that it has lost."""
+    stores = config.sidecar.stores
+    if stores.rollouts is not None:
+        return located_keys(stores.rollouts, file)
+    if stores.counters != MEMORY:
+        return stores.counters if config.models else None
+    return located_keys(ROLLOUTS, file) if moves(config) else None
 
 
 def _beside(written: str | None, file: FilePath) -> str | None:
