@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_v
 
 from extproc.config.agreements import SOMETHING, having, rules, some_of, where
 from extproc.config.settings import Duration, Settings
-from extproc.config.spelling import written
+from extproc.config.spelling import Spelled, written
 
 NO_PART: Final = "not a part of a hundred: write 2% or 0.5%"
 PART: Final = r"(?:100(?:\.0{1,4})?|[0-9]{1,2}(?:\.[0-9]{1,4})?)%"
@@ -35,12 +35,6 @@ def parse_part(value: Any) -> float:
     return float(value[:-1]) / 100
 
 
-def _sure(value: float) -> float:
-    if not 0.5 <= value <= 0.9999:  # noqa: PLR2004 - what the sentence says
-        raise ValueError(SURE)
-    return value
-
-
 def _whole(value: timedelta) -> timedelta:
     if value % timedelta(seconds=1) or value > LONGEST:
         raise ValueError(WHOLE_SECONDS)
@@ -48,7 +42,7 @@ def _whole(value: timedelta) -> timedelta:
 
 
 Part = Annotated[float, BeforeValidator(parse_part), written("part of a hundred", PART, NO_PART)]
-Confidence = Annotated[Part, AfterValidator(_sure), written("part of a hundred", PART, SURE)]
+Confidence = Annotated[str, Spelled(r"[5-9][0-9](?:\.[0-9]{1,2})?%", SURE, "part of a hundred")]
 Seconds = Annotated[Duration, AfterValidator(_whole)]
 Mean = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
@@ -105,11 +99,11 @@ class ModelGuard(Settings):
     """`rollback`: the candidate gets nobody, at once. `hold`: the ramp waits until a whole `hold` has passed without a
     breach."""
     judge: Literal["threshold", "sequential"] = "threshold"
-    """How `error_rate`, `p95` and `score` are judged. `threshold`: the last window is over the bound. `sequential`: it is
-    certain that the version is, at `confidence`: later, and not by chance."""
+    """How `error_rate`, `p95` and `score` are judged. `threshold`: the last window is over the bound. `sequential`: it
+    is certain that the version is, at `confidence`: later, and not by chance."""
     compare: GuardComparison | None = None
     """Whether the candidate is worse than the other versions at the same time. Left out: only the bounds count."""
-    confidence: Confidence = 0.95
+    confidence: Confidence = "95%"
     """For all tests of one rollout together: `95%` means that at most 5 of 100 versions that are no worse are turned
     back by them."""
     settle: Seconds = timedelta(seconds=15)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from extproc.config.model import Config, Model
-from extproc.config.rollouts import GuardComparison, ModelGuard, ModelRamp
+from extproc.config.rollouts import GuardComparison, ModelGuard, ModelRamp, parse_part
 from extproc.core.guard import Comparison, Guard
 from extproc.core.rollout import Ramp, Rules
 from extproc.core.specs import HUNDREDTHS
@@ -41,7 +41,7 @@ def _guard(written: ModelGuard) -> Guard:
         rolls_back=written.on_breach == "rollback",
         sequential=written.judge == "sequential",
         settle=written.settle.total_seconds(),
-        alpha=1 - written.confidence,
+        alpha=1 - parse_part(written.confidence),
         compare=_comparison(written.compare) if written.compare else Comparison(),
     )
 
