@@ -17,8 +17,9 @@ from extproc.config.changes import Change
 from extproc.config.expressions import compile_expression
 from extproc.config.load import Loaded, load
 from extproc.core.gateway import Gateway
-from extproc.core.ports import Clock, CounterStore, Events, KeyStore, Ports
+from extproc.core.ports import Clock, CounterStore, Events, KeyStore, Ports, ShareTable
 from extproc.core.problems import InvalidConfig, Problem
+from extproc.core.shares import AS_WRITTEN
 from extproc.fetch import HttpFetch
 from extproc.plan.compile import compile_plan
 from extproc.plan.model import Plan
@@ -95,8 +96,14 @@ def read_project(
     return Project(loaded, replace(plan, sidecar=replace(plan.sidecar, folder=folder)), registry)
 
 
-def build_gateway(project: Project, counters: CounterStore | None = None, events: Events | None = None) -> Built:
-    """Everything but sockets; nothing is asked or opened yet. `events` hears what becomes of what is tended.
+def build_gateway(
+    project: Project,
+    counters: CounterStore | None = None,
+    events: Events | None = None,
+    shares: ShareTable = AS_WRITTEN,
+) -> Built:
+    """Everything but sockets; nothing is asked or opened yet. `events` hears what becomes of what is tended, `shares`
+    are those of models' versions.
 
     Raises:
         InvalidConfig: with every problem found.
@@ -111,7 +118,8 @@ def build_gateway(project: Project, counters: CounterStore | None = None, events
         problems.append(project.loaded.problem(("sidecar", "stores", "keys"), str(error)))
     keys: KeyStore = store or NoKeys()
     key_sets = StoredKeySets(clock, fetch, events.event)
-    ports = Ports(clock, counters or MemoryCounters(clock), keys, key_sets, compile_expression, fetch, random.random)
+    counters = counters or MemoryCounters(clock)
+    ports = Ports(clock, counters, keys, key_sets, compile_expression, fetch, random.random, shares)
     signer = _signer(project, clock, problems)
     gateway = assemble(plan, ports, project.registry, project.loaded, problems, signer)
     tended = (key_sets, store) if store else (key_sets,)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from extproc.admin.rollouts import UnknownModel
+from extproc.app.observing import Harmless
 from extproc.core.errors import StoreUnavailable
-from extproc.core.evidence import Series
+from extproc.core.evidence import Evidence, Series
 from extproc.core.guard import Trial, certainty, figures
-from extproc.core.ports import Clock, Events, EvidenceStore
+from extproc.core.ports import Clock, Events
 from extproc.core.ramp import Looked, Seen, look, needed, trial_of, waits_for
 from extproc.core.rollout import Change, Rollout, RolloutConflict, Rules, fits, knows, planned
 from extproc.core.rollout_wishes import Wish, granted
@@ -23,7 +25,7 @@ TRIES: Final = 5  # of a change that others were quicker than
 CHANGED: Final = "rollout_changed"
 LEADING: Final = "rollouts_led"
 FOLLOWING: Final = "rollouts_followed"
-UNREAD: Final = "rollouts_cannot_be_read"
+ROLLOUTS_UNREAD: Final = "rollouts_cannot_be_read"
 READ_AGAIN: Final = "rollouts_read_again"
 BLIND: Final = "rollout_without_evidence"
 SEEING: Final = "rollout_with_evidence"
@@ -32,14 +34,34 @@ NO_MODEL: Final = "this gateway has no such model"
 Told = dict[str, Any]
 
 
+class Witness(Protocol):
+    """What versions did, as `EvidenceStore` tells it."""
+
+    async def of(self, model: str, since: float, until: float) -> Mapping[str, Evidence]: ...
+
+    async def series(self, model: str, since: float, until: float, step: float) -> Series: ...
+
+
 class Measuring(Protocol):
     """Hears what becomes of rollouts. Must return at once."""
 
-    def shares(self, model: str, shares: Mapping[str, int], steps: int) -> None: ...
+    def stepped(self, model: str, steps: int) -> None: ...
+
+    def looked(self, model: str) -> None: ...
 
     def changed(self, model: str, what: str) -> None: ...
 
     def leads(self, leads: bool) -> None: ...
+
+
+class Measured:
+    """What measuring raises changes nothing."""
+
+    def __init__(self, harmless: Harmless, measuring: Measuring) -> None:
+        self.stepped = harmless(measuring.stepped)
+        self.looked = harmless(measuring.looked)
+        self.changed = harmless(measuring.changed)
+        self.leads = harmless(measuring.leads)
 
 
 class Rollouts:
@@ -50,7 +72,7 @@ class Rollouts:
         self,
         rules: Mapping[str, Rules],
         store: RolloutStore,
-        evidence: EvidenceStore,
+        evidence: Witness,
         clock: Clock,
         events: Events,
         measuring: Measuring,
@@ -96,15 +118,16 @@ class Rollouts:
 
     async def tend(self) -> None:
         """Runs until it is cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._store.tend())
-            await self.begin()
-            while True:
-                await self.turn()
-                await asyncio.sleep(POLL)
-
-    async def close(self) -> None:
-        await self._store.close()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._store.tend())
+                await self.begin()
+                while True:
+                    await self.turn()
+                    await asyncio.sleep(POLL)
+        finally:
+            with contextlib.suppress(StoreUnavailable):  # the lead ends by itself
+                await self._store.close()
 
     async def turn(self) -> None:
         """Follow, and lead where nobody else does."""
@@ -225,9 +248,8 @@ class Rollouts:
             self._shares[rollout.model] = rollout.in_force
         else:
             self._shares.pop(rollout.model, None)
-        shares = rollout.shares if knows(rules, rollout) else rules.planned
         steps = sum(step <= rollout.share for step in rules.ramp.steps) if rules.ramp else 0
-        self._measuring.shares(rollout.model, shares, steps)
+        self._measuring.stepped(rollout.model, steps)
 
     async def _look_in_time(self, model: str) -> None:
         rules, now = self._rules[model], self._clock.now()
@@ -242,8 +264,11 @@ class Rollouts:
         if not fits(rules, rollout) or (rules.guard is None and rules.ramp is None):
             return
         trial = trial_of(rollout, self._trials.get(rules.model) or await self._store.trial(rules.model))
-        looked = look(rules, rollout, trial, await self._seen(rules, rollout, trial, now), now)
+        seen = await self._seen(rules, rollout, trial, now)
+        looked = look(rules, rollout, trial, seen, now)
         await self._keep(looked, rollout)
+        if seen is not None:
+            self._measuring.looked(rules.model)
         if looked.trial != trial and await self._store.keep(rules.model, looked.trial):
             self._trials[rules.model] = looked.trial
 
@@ -276,7 +301,7 @@ class Rollouts:
             self._events.event(SEEING, model=rules.model)
         return seen
 
-    async def _of(self, model: str, since: float, until: float) -> Mapping[str, Any]:
+    async def _of(self, model: str, since: float, until: float) -> Mapping[str, Evidence]:
         return await self._evidence.of(model, since, until) if since < until else {}
 
     def _tell(self, change: Change) -> None:
@@ -293,7 +318,7 @@ class Rollouts:
     def _now_unread(self, *, unread: bool, **fields: object) -> None:
         if unread != self._unread:
             self._unread = unread
-            self._events.event(UNREAD if unread else READ_AGAIN, **fields)
+            self._events.event(ROLLOUTS_UNREAD if unread else READ_AGAIN, **fields)
 
 
 def percent(shares: Mapping[str, int]) -> dict[str, float]:

@@ -23,7 +23,9 @@ from extproc.app.lag import lag_measured
 from extproc.app.observing import Gathered, Harmless, ObservedCounters, RecordedAndCounted, Summed, ToldAndCounted
 from extproc.app.ports import listen
 from extproc.app.project import Project, build_gateway
-from extproc.app.serving import Tending, all_tended, http_served, settle_memory, signalled
+from extproc.app.rollout_store import open_rollouts
+from extproc.app.rollouts import ROLLOUTS_UNREAD, Measured, MovingShares, Rollouts
+from extproc.app.serving import Tending, all_tended, any_set, http_served, settle_memory, signalled
 from extproc.app.usage import USAGE_UNSAVED, UsageKept, open_usage
 from extproc.config.model import MEMORY
 from extproc.core.ended import Ended
@@ -50,7 +52,7 @@ ADMIN_TOKEN: Final = "EXTPROC_ADMIN_TOKEN"  # noqa: S105 - the variable's name
 GRACE: Final = 2.0
 EXPECTED: Final = (
     *(KEYS_UNAVAILABLE, KEYS_UNREADABLE, STORE_LOST, UNCLEAN, UNSAVED),
-    *(USAGE_UNSAVED, EVIDENCE_UNSAVED),
+    *(USAGE_UNSAVED, EVIDENCE_UNSAVED, ROLLOUTS_UNREAD),
 )
 
 
@@ -66,15 +68,14 @@ class Sidecar:
         self._log = BackgroundLog(sys.stdout, harmless(metrics.line_dropped))
         self._recorder = JsonRecorder(clock, self._log.put)
         self._events = ToldAndCounted(self._recorder, harmless(metrics.happened))
-        metrics.may_happen(
-            KEYS_UNAVAILABLE, KEYS_UNREADABLE, STORE_LOST, UNCLEAN, UNSAVED, USAGE_UNSAVED, EVIDENCE_UNSAVED
-        )
+        metrics.may_happen(*EXPECTED)
         self._counted = counted = open_counters(project, clock, self._events)
         metrics.watch_store(MEMORY, counted.here.__len__, counted.here.capacity)
         self._operations = Summed(harmless(partial(metrics.store_operated, counted.name)))
         self._decisions = Gathered[DecisionRecord](harmless(metrics.record))
         counters = ObservedCounters(counted.store, self._operations)
-        self._built = built = build_gateway(project, counters, self._events)
+        shares = MovingShares()
+        self._built = built = build_gateway(project, counters, self._events, shares)
         self._gateway, ports = built.gateway, built.ports
         metrics.config_loaded(self._gateway)
         recorder = RecordedAndCounted(self._recorder, self._decisions)
@@ -84,6 +85,7 @@ class Sidecar:
         self._feedback: FeedbackKept | None = None
         if plan.answers_models:
             self._hear_of_models()
+        self._rollouts = self._keep_rollouts(shares)
         self._server = Server(free_slot(plan), self._handlers(ports, recorder))
 
     def _hear_of_models(self) -> None:
@@ -103,6 +105,15 @@ class Sidecar:
             self._evidence.ended(ended)
         if self._feedback is not None:
             self._feedback.ended(ended)
+
+    def _keep_rollouts(self, shares: MovingShares) -> Rollouts | None:
+        located, evidence = self._plan.sidecar.rollouts, self._evidence
+        if located is None or evidence is None:
+            return None
+        measured, rules = self._metrics.rollouts(), self._plan.rollouts
+        measured.watch(rules)
+        store = open_rollouts(located, self._events)
+        return Rollouts(rules, shares, store, evidence, self._clock, self._events, Measured(self._harmless, measured))
 
     def _handlers(self, ports: Ports, recorder: Recorder) -> list[grpc.GenericRpcHandler]:
         services = (
@@ -173,6 +184,10 @@ class Sidecar:
             await self._server.start()
             stack.push_async_callback(self._server.stop, GRACE)
             settle_memory()
+            if self._rollouts is not None:  # whoever is asked before would answer by weights that were left long ago
+                await any_set(self._rollouts.in_force, stopping)
+            if stopping.is_set():
+                return
             await self._server.serve()
             self._ready = True
             self._recorder.event("ready", revision=self._plan.revision, routes=len(self._plan.routes))

@@ -81,7 +81,7 @@ class ModelGuard(Settings):
     model_config = ConfigDict(json_schema_extra=rules(some_of(BOUNDS, NO_BOUND)))
 
     error_rate: Part | None = None
-    """The highest error rate: `2%`. An error is an answer with 5xx, or none."""
+    """The highest error rate: `2%`. Errors are 5xx, 429, no answer, and one that was broken off."""
     p95: Duration | None = None
     """The time within which 95 of 100 requests must be answered."""
     score: Mean | None = None

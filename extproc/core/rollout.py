@@ -155,7 +155,7 @@ def with_shares(rollout: Rollout, wanted: Mapping[str, int], reason: str, now: f
     """Those versions get exactly that, the others the rest, as they share it now. A ramp under way waits."""
     unknown = [name for name in wanted if name not in rollout.shares]
     if unknown:
-        raise RolloutConflict(f"{rollout.model} has no version {unknown[0]}: it has {', '.join(rollout.shares)}")
+        raise RolloutConflict(f"{rollout.model} has the versions {', '.join(rollout.shares)} and no other")
     rest = WHOLE - sum(wanted.values())
     others = {name: share for name, share in rollout.shares.items() if name not in wanted}
     if rest < 0 or (rest and not others) or min(wanted.values(), default=-1) < 0:

@@ -6,19 +6,13 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from extproc.core.rollout import WHOLE, What
+from extproc.core.rollout import What
 
 
 class RolloutMetrics:
     """Fills a registry that has the process's other metrics as well."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._share = Gauge(
-            "extproc_rollout_share",
-            "The share of a model's callers that a version is to have, from 0 to 1.",
-            ("model", "version"),
-            registry=registry,
-        )
         self._steps = Gauge(
             "extproc_rollout_steps_taken",
             "How many steps of its ramp the candidate has reached.",
@@ -31,6 +25,12 @@ class RolloutMetrics:
             ("model", "change"),
             registry=registry,
         )
+        self._looks = Counter(
+            "extproc_rollout_looks_total",
+            "How often the leader looked at what a model's versions did, where it could.",
+            ("model",),
+            registry=registry,
+        )
         self._leads = Gauge(
             "extproc_rollout_leader", "1 where this sidecar leads: it moves what moves by itself.", registry=registry
         )
@@ -38,13 +38,15 @@ class RolloutMetrics:
     def watch(self, models: Mapping[str, object]) -> None:
         """From the start, so that the first rollback is an increase and no new series."""
         for model in models:
+            self._looks.labels(model)
             for what in What:
                 self._changes.labels(model, what.value)
 
-    def shares(self, model: str, shares: Mapping[str, int], steps: int) -> None:
-        for version, share in shares.items():
-            self._share.labels(model, version).set(share / WHOLE)
+    def stepped(self, model: str, steps: int) -> None:
         self._steps.labels(model).set(steps)
+
+    def looked(self, model: str) -> None:
+        self._looks.labels(model).inc()
 
     def changed(self, model: str, what: str) -> None:
         self._changes.labels(model, what).inc()
