@@ -126,14 +126,17 @@ class Rollouts:
                     await self.turn()
                     await asyncio.sleep(POLL)
         finally:
-            with contextlib.suppress(StoreUnavailable):  # the lead ends by itself
-                await self._store.close()
+            await self.close()
+
+    async def close(self) -> None:
+        with contextlib.suppress(StoreUnavailable):  # the lead ends by itself
+            await self._store.close()
 
     async def turn(self) -> None:
         """Follow, and lead where nobody else does."""
         try:
             await self._follow()
-            self._now_leading(leads=await self._store.lead())
+            self._now_leading(leads=await self._take_the_lead())
             for model in self._rules if self._leads else ():
                 await self._look_in_time(model)
             self._now_unread(unread=False)
@@ -251,6 +254,13 @@ class Rollouts:
         steps = sum(step <= rollout.share for step in rules.ramp.steps) if rules.ramp else 0
         self._measuring.stepped(rollout.model, steps)
 
+    async def _take_the_lead(self) -> bool:
+        """One whose file is not the last leaves it to those whose is: of the versions there it knows nothing."""
+        if all(fits(rules, self._rollouts[model]) for model, rules in self._rules.items()):
+            return await self._store.lead()
+        await self._store.give_up()
+        return False
+
     async def _look_in_time(self, model: str) -> None:
         rules, now = self._rules[model], self._clock.now()
         if now - self._looked.get(model, 0.0) < rules.interval and self._looked.get(model, 0.0) <= now:
@@ -259,9 +269,8 @@ class Rollouts:
         await self._look(rules, now)
 
     async def _look(self, rules: Rules, now: float) -> None:
-        """One whose file is another one leaves the model alone: its versions are not the ones that are watched."""
         rollout = self._rollouts[rules.model]
-        if not fits(rules, rollout) or (rules.guard is None and rules.ramp is None):
+        if rules.guard is None and rules.ramp is None:
             return
         trial = trial_of(rollout, self._trials.get(rules.model) or await self._store.trial(rules.model))
         seen = await self._seen(rules, rollout, trial, now)

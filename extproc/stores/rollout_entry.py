@@ -39,11 +39,14 @@ class RolloutStore(Protocol):
     async def lead(self) -> bool:
         """Take the lead where nobody has it, or go on with it."""
 
+    async def give_up(self) -> None:
+        """Leave the lead to somebody else, at once."""
+
     async def tend(self) -> None:
         """Runs until it is cancelled."""
 
     async def close(self) -> None:
-        """Gives up the lead, so that nobody waits for it."""
+        """Gives up the lead as well, so that nobody waits for it."""
 
 
 ROLLOUT: Final[TypeAdapter[Rollout]] = TypeAdapter(Rollout)

@@ -76,6 +76,9 @@ class RolloutFile:
         await asyncio.Event().wait()
 
     async def close(self) -> None:
+        await self.give_up()
+
+    async def give_up(self) -> None:
         self._leads = False
         if self._lead is not None:
             os.close(self._lead)

@@ -64,10 +64,14 @@ class RedisRollouts:
         self._leads = bool(answer)
         return self._leads
 
+    async def give_up(self) -> None:
+        if self._leads:
+            self._leads = False
+            await self._connection.ask(lambda client: _answer(client.eval(GIVE_UP, 1, LEADER, self._token)))
+
     async def close(self) -> None:
         try:
-            if self._leads:
-                await self._connection.ask(lambda client: _answer(client.eval(GIVE_UP, 1, LEADER, self._token)))
+            await self.give_up()
         finally:
             await self._connection.close()
 

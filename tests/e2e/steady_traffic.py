@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 CALLERS = 2
+PACE = 0.01  # seconds between two requests of a caller: what is tested needs a processor too
 
 
 class Came(NamedTuple):
@@ -44,7 +45,7 @@ class SteadyTraffic:
 
     def _ask_on(self, connection: http.client.HTTPConnection) -> None:
         try:
-            while not self._over.is_set():
+            while not self._over.wait(PACE):
                 connection.request("GET", self.path)
                 answer = connection.getresponse()
                 answer.read()
