@@ -45,6 +45,14 @@ class RolloutWish(Settings):
     reason: Annotated[str, Field(max_length=LONGEST_REASON)] = ""
     generation: Annotated[int, Field(ge=0)] | None = None
 
+    @field_validator("reason")
+    @classmethod
+    def _on_one_line(cls, value: str) -> str:
+        """Terminals and pictures show it."""
+        if not value.isprintable():
+            raise ValueError("a reason is one line of what can be read")
+        return value
+
     @field_validator("shares")
     @classmethod
     def _in_hundredths(cls, value: dict[str, float]) -> dict[str, float]:

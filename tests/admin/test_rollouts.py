@@ -122,6 +122,7 @@ async def test_nobody_but_the_bearer_of_the_token_sees_or_moves_anything(
         (b'{"action": "set", "shares": {"v2": NaN}}', 400, ""),
         (b'{"action": "set", "shares": {"v2": 1e999}}', 400, ""),
         ({"action": "start", "reason": "x" * 501}, 400, "reason"),
+        ({"action": "start", "reason": "\x1b[2J"}, 400, "one line"),
         ({"action": "set", "shares": {"hunter2": 1}}, 409, "the versions v1, v2"),
         ({"action": "pause"}, 409, "under way"),
         ({"action": "promote", "generation": 7}, 409, "somebody changed it"),

@@ -51,7 +51,7 @@ async def test_what_is_kept_is_read_by_everybody_as_it_was(make: Make) -> None:
     assert await one.read() == {}
     assert await one.change(FIRST, PLANNED, 0, leading=False)
     assert await other.read() == {"recommend": FIRST}
-    after, change = with_shares(FIRST, {"v2": 1_234}, "a \"reason\" with 'ü' and \n", NOW + 1)
+    after, change = with_shares(FIRST, {"v2": 1_234}, "a reason with 'ü' and \n", NOW + 1)
     assert await other.change(after, change, FIRST.generation, leading=False)
     assert await one.read() == {"recommend": after}
     assert await one.history("recommend") == [change, PLANNED]
