@@ -64,13 +64,29 @@ class Measured:
         self.leads = harmless(measuring.leads)
 
 
+class MovingShares:
+    """The table that choices are made by. It is there before whoever moves it: until then, the file says."""
+
+    def __init__(self) -> None:
+        self._shares: dict[str, Shares] = {}
+
+    def of(self, model: str) -> Shares | None:
+        return self._shares.get(model)
+
+    def put(self, model: str, shares: Shares | None) -> None:
+        if shares is None:
+            self._shares.pop(model, None)
+        else:
+            self._shares[model] = shares
+
+
 class Rollouts:
-    """The table of shares that choices are made by, and what changes it. `started` is when this process read its file:
-    of two files, the one that was read last is in force."""
+    """What moves the table of shares. Of two files, the one whose sidecar started last is in force."""
 
     def __init__(
         self,
         rules: Mapping[str, Rules],
+        table: MovingShares,
         store: RolloutStore,
         evidence: Witness,
         clock: Clock,
@@ -78,13 +94,13 @@ class Rollouts:
         measuring: Measuring,
     ) -> None:
         self._rules = rules
+        self._table = table
         self._store = store
         self._evidence = evidence
         self._clock = clock
         self._events = events
         self._measuring = measuring
         self._rollouts: dict[str, Rollout] = {}
-        self._shares: dict[str, Shares] = {}
         self._trials: dict[str, Trial] = {}
         self._looked: dict[str, float] = {}
         self._blind: set[str] = set()
@@ -92,9 +108,6 @@ class Rollouts:
         self._unread = False
         self.in_force = asyncio.Event()  # set when it is known which shares are
         self._started = clock.now()
-
-    def of(self, model: str) -> Shares | None:
-        return self._shares.get(model)
 
     def ready(self) -> bool:
         return self.in_force.is_set()
@@ -229,14 +242,12 @@ class Rollouts:
 
     async def _follow(self) -> None:
         found = await self._store.read()
-        for model, rules in self._rules.items():
+        for model in self._rules:
             kept, known = found.get(model), self._rollouts[model]
             if kept is None or kept.generation < known.generation:
                 await self._restore(known, kept.generation if kept else 0)
             elif kept != known:
                 self._adopt(kept)
-            elif not knows(rules, kept):
-                self._shares.pop(model, None)
 
     async def _restore(self, known: Rollout, expected: int) -> None:
         """The store was emptied, or has forgotten what it said: what is in force stays in force."""
@@ -247,10 +258,7 @@ class Rollouts:
         """Where another file has other versions, this one's own weights are in force here: it has no others."""
         rules = self._rules[rollout.model]
         self._rollouts[rollout.model] = rollout
-        if knows(rules, rollout):
-            self._shares[rollout.model] = rollout.in_force
-        else:
-            self._shares.pop(rollout.model, None)
+        self._table.put(rollout.model, rollout.in_force if knows(rules, rollout) else None)
         steps = sum(step <= rollout.share for step in rules.ramp.steps) if rules.ramp else 0
         self._measuring.stepped(rollout.model, steps)
 

@@ -1,4 +1,4 @@
-"""What rollouts need of the rest of the file: that they are kept where what they are judged by is."""
+"""What rollouts need of the rest of the file: where they are kept, and what they are judged by."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AT: Final = ("sidecar", "stores", "rollouts")
 
 
 def check_rollouts(raw: Raw) -> list[Finding]:
-    return list(_shared_alike(raw))
+    return [*_shared_alike(raw), *_unscored(raw)]
 
 
 def _shared_alike(raw: Raw) -> Iterator[Finding]:
@@ -29,3 +29,17 @@ def _shared_alike(raw: Raw) -> Iterator[Finding]:
     if not rollouts.startswith("file:") and counters == MEMORY:
         said = "rollouts are in a Redis, and what they are judged by is in each sidecar's memory, as the counters are"
         yield Finding(AT, said, "write counters: with the URL of that Redis")
+
+
+def _unscored(raw: Raw) -> Iterator[Finding]:
+    """A bound on scores that nobody gives guards nothing."""
+    for name, model in mapping(raw.get("models")).items():
+        guard = mapping(mapping(model).get("guard"))
+        if mapping(model).get("score") is not None:
+            continue
+        at = ("models", name, "guard")
+        if guard.get("score") is not None:
+            yield Finding((*at, "score"), "a bound on scores that nobody gives", "write who scores: score: {...}")
+        if mapping(guard.get("compare")).get("score") is not None:
+            hint = "write who scores: score: {...}"
+            yield Finding((*at, "compare", "score"), "a bound on scores that nobody gives", hint)

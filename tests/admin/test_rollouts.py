@@ -10,7 +10,7 @@ import pytest
 
 from extproc.admin.application import application
 from extproc.admin.rollouts import MAX_BODY
-from extproc.app.rollouts import Rollouts
+from extproc.app.rollouts import MovingShares, Rollouts
 from extproc.core.evidence import points
 from extproc.core.rollout import Rules
 from extproc.stores.rollout_file import RolloutFile
@@ -32,7 +32,15 @@ class Admin:
     def __init__(self, file: Path | None, rules: Rules = RULES) -> None:
         clock, events = FakeClock(), FakeEvents()
         self.rollouts = (
-            Rollouts({"recommend": rules}, RolloutFile(file), FakeWitness(WELL), clock, events, FakeMeasuring())
+            Rollouts(
+                {"recommend": rules},
+                MovingShares(),
+                RolloutFile(file),
+                FakeWitness(WELL),
+                clock,
+                events,
+                FakeMeasuring(),
+            )
             if file
             else None
         )

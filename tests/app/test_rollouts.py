@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from extproc.admin.rollouts import UnknownModel
-from extproc.app.rollouts import BLIND, CHANGED, LEADING, RESTORED, ROLLOUTS_UNREAD, Rollouts
+from extproc.app.rollouts import BLIND, CHANGED, LEADING, RESTORED, ROLLOUTS_UNREAD, MovingShares, Rollouts
 from extproc.core.errors import StoreUnavailable
 from extproc.core.evidence import Evidence, Series
 from extproc.core.guard import Comparison, Guard
@@ -71,6 +71,7 @@ class Sidecars:
     events: FakeEvents = field(default_factory=FakeEvents)
     witness: FakeWitness = field(default_factory=lambda: FakeWitness(WELL))
     measuring: FakeMeasuring = field(default_factory=FakeMeasuring)
+    tables: dict[int, MovingShares] = field(default_factory=dict)
 
     @property
     def file(self) -> Path:
@@ -78,20 +79,21 @@ class Sidecars:
 
     async def start(self, rules: Rules = RULES) -> Rollouts:
         store = RolloutFile(self.file)
-        one = Rollouts({rules.model: rules}, store, self.witness, self.clock, self.events, self.measuring)
+        table = MovingShares()
+        one = Rollouts({rules.model: rules}, table, store, self.witness, self.clock, self.events, self.measuring)
+        self.tables[id(one)] = table
         await one.begin()
         return one
+
+    def of(self, sidecar: Rollouts) -> Mapping[str, int] | None:
+        """The shares by which it chooses; None where its own file says."""
+        shares = self.tables[id(sidecar)].of("recommend")
+        return shares.weights if shares else None
 
 
 @pytest.fixture
 def sidecars(tmp_path: Path) -> Sidecars:
     return Sidecars(tmp_path)
-
-
-def of(sidecar: Rollouts) -> Mapping[str, int]:
-    shares = sidecar.of("recommend")
-    assert shares is not None
-    return shares.weights
 
 
 def asking(action: Action, **more: Any) -> Wish:
@@ -109,14 +111,14 @@ async def turns(sidecars: Sidecars, sidecar: Rollouts, count: int) -> None:
 
 async def test_what_the_leader_decides_everybody_follows(sidecars: Sidecars) -> None:
     one, other = await sidecars.start(), await sidecars.start()
-    assert of(one) == {"v1": 10_000, "v2": 0}
+    assert sidecars.of(one) == {"v1": 10_000, "v2": 0}
     await one.turn()
     await other.wish("recommend", START)
     await other.turn()
     assert (one.leads, other.leads) == (True, False)
     await turns(sidecars, one, 7)
     await other.turn()
-    assert of(one) == of(other) == {"v1": 9_500, "v2": 500}
+    assert sidecars.of(one) == sidecars.of(other) == {"v1": 9_500, "v2": 500}
     assert [told["by"] for name, told in sidecars.events.told if name == CHANGED] == ["file", "operator", "automatic"]
     assert sidecars.measuring.changes == ["planned", "started", "stepped"]
     assert sidecars.measuring.steps == {"recommend": 2}
@@ -128,7 +130,7 @@ async def test_a_version_that_fails_is_turned_back_at_the_next_look(sidecars: Si
     await turns(sidecars, sidecar, 3)
     sidecars.witness.seen = FAILING
     await turns(sidecars, sidecar, 1)
-    assert of(sidecar) == {"v1": 10_000, "v2": 0}
+    assert sidecars.of(sidecar) == {"v1": 10_000, "v2": 0}
     (last, *_) = await sidecar.history("recommend")
     assert (last["what"], last["by"]) == ("rolled back", "automatic")
     assert last["evidence"]["versions"]["v2"]["errors"] == 30
@@ -142,7 +144,7 @@ async def test_another_leads_when_the_leader_has_gone_and_goes_on_in_the_same_st
     await one.close()
     await turns(sidecars, other, 3)
     assert other.leads
-    assert of(other) == {"v1": 9_500, "v2": 500}
+    assert sidecars.of(other) == {"v1": 9_500, "v2": 500}
     assert sidecars.events.names.count(LEADING) == 2
 
 
@@ -151,7 +153,7 @@ async def test_a_restart_goes_on_where_it_was_whatever_the_file_plans(sidecars: 
     await one.wish("recommend", asking(Action.SET, shares={"v2": 4_000}))
     await one.close()
     again = await sidecars.start()
-    assert of(again) == {"v1": 6_000, "v2": 4_000}
+    assert sidecars.of(again) == {"v1": 6_000, "v2": 4_000}
 
 
 async def test_without_evidence_nothing_moves_and_an_operator_can_still_turn_back(sidecars: Sidecars) -> None:
@@ -159,7 +161,7 @@ async def test_without_evidence_nothing_moves_and_an_operator_can_still_turn_bac
     await sidecar.wish("recommend", START)
     sidecars.witness.seen = None
     await turns(sidecars, sidecar, 20)
-    assert of(sidecar) == {"v1": 9_900, "v2": 100}
+    assert sidecars.of(sidecar) == {"v1": 9_900, "v2": 100}
     assert sidecars.events.names.count(BLIND) == 1
     assert sidecars.measuring.looks == 0
     told = await sidecar.wish("recommend", asking(Action.ROLLBACK, reason="it smells"))
@@ -172,7 +174,7 @@ async def test_a_store_that_is_gone_leaves_the_shares_as_they_are(sidecars: Side
     await sidecar.turn()
     sidecars.file.write_text("nonsense")
     await turns(sidecars, sidecar, 5)
-    assert of(sidecar) == {"v1": 6_000, "v2": 4_000}
+    assert sidecars.of(sidecar) == {"v1": 6_000, "v2": 4_000}
     assert sidecars.events.names.count(ROLLOUTS_UNREAD) == 1
     assert not sidecar.leads
     with pytest.raises(StoreUnavailable):
@@ -184,7 +186,7 @@ async def test_a_store_that_was_emptied_is_told_again_what_is_in_force(sidecars:
     told = await sidecar.wish("recommend", asking(Action.SET, shares={"v2": 4_000}))
     sidecars.file.unlink()
     await sidecar.turn()
-    assert of(sidecar) == {"v1": 6_000, "v2": 4_000}
+    assert sidecars.of(sidecar) == {"v1": 6_000, "v2": 4_000}
     assert RESTORED in sidecars.events.names
     assert (await sidecar.told("recommend"))["generation"] == told["generation"]
 
@@ -195,11 +197,11 @@ async def test_a_file_with_other_weights_takes_effect_once_when_its_sidecar_star
     sidecars.clock.advance(60)
     edited = replace(RULES, planned={"v1": 7_000, "v2": 3_000})
     new = await sidecars.start(edited)
-    assert of(new) == {"v1": 7_000, "v2": 3_000}
+    assert sidecars.of(new) == {"v1": 7_000, "v2": 3_000}
     await old.turn()
-    assert of(old) == {"v1": 7_000, "v2": 3_000}, "the same versions: who started first follows"
+    assert sidecars.of(old) == {"v1": 7_000, "v2": 3_000}, "the same versions: who started first follows"
     await turns(sidecars, old, 20)
-    assert of(old) == {"v1": 7_000, "v2": 3_000}, "and decides nothing"
+    assert sidecars.of(old) == {"v1": 7_000, "v2": 3_000}, "and decides nothing"
     await new.turn()
     assert (old.leads, new.leads) == (False, True)
     assert not (await old.told("recommend"))["same_file"]
@@ -210,8 +212,8 @@ async def test_where_the_last_file_has_other_versions_the_others_own_weights_are
     sidecars.clock.advance(60)
     new = await sidecars.start(replace(RULES, candidate="v3", planned={"v1": 9_000, "v3": 1_000}))
     await old.turn()
-    assert old.of("recommend") is None
-    assert of(new) == {"v1": 9_000, "v3": 1_000}
+    assert sidecars.of(old) is None
+    assert sidecars.of(new) == {"v1": 9_000, "v3": 1_000}
 
 
 async def test_of_two_operators_who_saw_the_same_one_is_told_so(sidecars: Sidecars) -> None:

@@ -48,7 +48,7 @@ class FakeDesk:
 
     def series(self, model: str, since: float, until: float, step: float) -> list[Mapping[str, Any]]:
         chance = random.Random(7)  # noqa: S311 - no secret
-        points, at = [], since
+        points, at = list[Mapping[str, Any]](), since
         while at < until:
             points.append({"at": at, "versions": self._seen(at - BEGUN, chance)})
             at += step

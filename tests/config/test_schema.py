@@ -66,6 +66,7 @@ BEYOND = {
     *("version-on-no-day", "version-that-goes-on-with-no-route", "version-that-goes-on-with-nothing"),
     *("version-that-is-misspelt", "version-that-succeeds-itself", "version-with-a-successor-that-is-gone"),
     "version-with-an-unknown-successor",
+    *("guard-on-scores-that-nobody-gives", "guard-that-compares-scores-that-nobody-gives"),
     *("candidate-that-is-no-version", "guard-by-the-millisecond", "guard-with-a-window-shorter-than-its-interval"),
     *("ramp-in-steps-finer-than-a-hundredth", "ramp-of-one-version", "ramp-that-shrinks"),
     *("rollouts-in-a-file-with-counters-in-a-redis", "rollouts-in-a-redis-with-counters-in-memory"),

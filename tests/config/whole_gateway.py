@@ -92,6 +92,7 @@ models:
   score:
     versions: {v1: {upstream: users, weight: 99.5}, v2: {upstream: users, weight: 0.5, price: 2}}
     sticky: none
+    score: {header: x-score}
     candidate: v2
     ramp: {steps: [0.01, 5, 100], hold: 10m, start: automatic}
     guard:
