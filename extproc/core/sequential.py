@@ -3,7 +3,7 @@ probability.
 
 Each is a bet against its hypothesis, "this version is no worse". Where the hypothesis is true, no bet can be expected
 to win, and so a capital of 1 ever grows to 1/alpha with a probability of alpha at most, however often it is looked at
-(Ville 1939). That is what makes a test always valid (Johari, Pekelis & Walsh 2022). Bets may be laid by all that is
+(Ville 1939). That is what makes a test always valid (Johari et al. 2022). Bets may be laid by all that is
 known from before; what is new is only what they win or lose.
 
 A version that begins to fail after hours of health must not have to win back what was lost until then. So a part of the

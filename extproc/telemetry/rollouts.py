@@ -39,6 +39,7 @@ class RolloutMetrics:
         """From the start, so that the first rollback is an increase and no new series."""
         for model in models:
             self._looks.labels(model)
+            self._steps.labels(model)
             for what in What:
                 self._changes.labels(model, what.value)
 

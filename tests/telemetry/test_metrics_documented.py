@@ -39,6 +39,7 @@ def counted() -> Metrics:
     models = metrics.models(lambda: {("chat", "v1"): 1.0}, lambda: 0)
     models.did("chat", "v1", Seen(bucket=7, score=1.0))
     models.told("counted", 1)
+    metrics.rollouts().watch({"chat": None})
     return metrics
 
 
