@@ -152,10 +152,11 @@ class Sidecar:
     def admin(self, token: str | None) -> Starlette:
         ledger = self._built.ledger
         keeper = KeyKeeper(ledger, self._clock) if ledger else None
-        return application(self, token, keeper, self._events, self._usage, self._evidence, self._feedback)
+        told = (self._usage, self._evidence, self._feedback, self._rollouts)
+        return application(self, token, keeper, self._events, *told)
 
     def _tended(self) -> tuple[Tending, ...]:
-        told = [kept for kept in (self._usage, self._evidence, self._feedback) if kept is not None]
+        told = [kept for kept in (self._usage, self._evidence, self._feedback, self._rollouts) if kept is not None]
         return (*self._built.tended, *self._counted.tended, *told)
 
     def published_keys(self) -> dict[str, object] | None:
