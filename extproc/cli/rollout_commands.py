@@ -100,7 +100,7 @@ def promote(
     token: TokenOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Give the candidate everything, at once. The guard goes on."""
+    """Give the candidate everything, at once. The guard watches it for as long as a step is held."""
     with reported(output):
         from extproc.cli.rollouts import ask, desk  # noqa: PLC0415
 

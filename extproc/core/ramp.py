@@ -78,7 +78,7 @@ def look(rules: Rules, rollout: Rollout, trial: Trial, seen: Seen | None, now: f
     if seen is None:
         return Looked(rollout, trial)
     guard = rules.guard
-    if guard is not None and rollout.share > 0:
+    if guard is not None and rollout.is_watched:
         trial = tested(guard, trial, seen.batch, rollout.candidate, needed(rules, rollout, trial, now).batch[1])
         price = rules.prices.get(rollout.candidate, 1.0)
         broken = (

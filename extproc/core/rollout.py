@@ -29,7 +29,7 @@ class Status(StrEnum):
     RAMPING = "ramping"
     HELD = "held"  # the ramp waits, because the guard saw something
     PAUSED = "paused"  # the ramp waits, because an operator said so
-    COMPLETE = "complete"
+    COMPLETE = "complete"  # the candidate is what the model is: only an operator turns back
     ROLLED_BACK = "rolled back"
 
 
@@ -98,6 +98,13 @@ class Rollout:
     def share(self) -> int:
         """The candidate's."""
         return self.shares.get(self.candidate, 0)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the guard may turn it back: somebody has the candidate, and there is something to turn back to. What
+        has been the whole model for long is not left by itself, for versions that nobody has are taken down."""
+        settled = self.status is Status.COMPLETE or (self.status is Status.FIXED and self.share == WHOLE)
+        return self.share > 0 and not settled
 
     @property
     def in_force(self) -> Shares:
@@ -188,11 +195,12 @@ def paused(rollout: Rollout, reason: str, now: float) -> Changed:
     return changed(rollout, What.PAUSED, OPERATOR, reason, now, shares=rollout.shares, status=Status.PAUSED, new=False)
 
 
-def promoted(rollout: Rollout, reason: str, now: float) -> Changed:
+def promoted(rollout: Rollout, ramp: Ramp | None, reason: str, now: float) -> Changed:
+    """Everything at once. Where there is a ramp it is held as a step is, and watched meanwhile."""
     if rollout.share == WHOLE:
         raise RolloutConflict(f"{rollout.candidate} has everything already")
-    shares = shared_out(rollout, WHOLE)
-    return changed(rollout, What.PROMOTED, OPERATOR, reason, now, shares=shares, status=Status.COMPLETE)
+    status = Status.RAMPING if ramp is not None else Status.COMPLETE
+    return changed(rollout, What.PROMOTED, OPERATOR, reason, now, shares=shared_out(rollout, WHOLE), status=status)
 
 
 def rolled_back(

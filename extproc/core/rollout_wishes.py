@@ -47,5 +47,5 @@ def granted(wish: Wish, rules: Rules, rollout: Rollout, now: float) -> Changed:
     if wish.action is Action.PAUSE:
         return paused(rollout, wish.reason, now)
     if wish.action is Action.PROMOTE:
-        return promoted(rollout, wish.reason, now)
+        return promoted(rollout, rules.ramp, wish.reason, now)
     return rolled_back(rollout, OPERATOR, wish.reason, now)

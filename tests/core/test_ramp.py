@@ -9,7 +9,7 @@ import pytest
 from extproc.core.evidence import Evidence
 from extproc.core.guard import Comparison, Guard
 from extproc.core.ramp import trial_of, waits_for
-from extproc.core.rollout import AUTOMATIC, Ramp, Status, What, paused, planned, with_shares
+from extproc.core.rollout import AUTOMATIC, Ramp, Status, What, paused, planned, promoted, with_shares
 from tests.core.rollouts import GUARD, NOW, RULES, Run, begun, evidence, scored
 
 WELL = {"v1": evidence(500, 5), "v2": evidence(500, 5)}
@@ -134,6 +134,33 @@ def test_weights_that_are_fixed_are_guarded_too() -> None:
     while not run.changes:
         run.look(FAILING)
     assert run.rollout.shares == {"v1": 10_000, "v2": 0}
+
+
+def test_what_is_promoted_is_held_as_a_step_is_and_watched_meanwhile() -> None:
+    run = Run(RULES, promoted(begun(), RULES.ramp, "", NOW)[0])
+    assert (run.rollout.share, run.rollout.status) == (10_000, Status.RAMPING)
+    for _ in range(3):
+        run.look({"v2": evidence(500, 5)})
+    while not run.changes:
+        run.look({"v2": evidence(500, 50)})
+    assert run.rollout.shares == {"v1": 10_000, "v2": 0}
+
+
+def test_what_is_complete_is_not_left_by_itself() -> None:
+    run = Run(RULES, promoted(begun(), RULES.ramp, "", NOW)[0])
+    for _ in range(8):
+        run.look({"v2": evidence(500, 5)})
+    assert run.rollout.status is Status.COMPLETE
+    for _ in range(20):
+        run.look({"v2": evidence(500, 500)})
+    assert (run.rollout.share, len(run.changes)) == (10_000, 1)
+
+
+def test_what_the_file_gives_everything_is_not_left_by_itself() -> None:
+    rules = replace(RULES, planned={"v1": 0, "v2": 10_000}, ramp=None)
+    run = Run(rules, planned(rules, None, NOW)[0])
+    for _ in range(20):
+        assert run.look({"v2": evidence(500, 500)}) == []
 
 
 def test_what_a_version_did_before_it_was_started_again_is_not_held_against_it() -> None:

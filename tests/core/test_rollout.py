@@ -84,7 +84,7 @@ def test_what_is_spread_is_given_away_whole_and_by_less_than_one_of_what_is_fair
 
 
 def test_whoever_gave_everything_away_gets_it_back_in_the_same_mix() -> None:
-    whole = promoted(fresh(), "", NOW)[0]
+    whole = promoted(fresh(), RAMP, "", NOW)[0]
     assert whole.shares == {"v1": 0, "v2": 0, "v3": WHOLE}
     back = rolled_back(whole, OPERATOR, "", NOW)[0]
     assert back.shares == {"v1": 6_667, "v2": 3_333, "v3": 0}
@@ -126,9 +126,9 @@ def test_what_was_rolled_back_begins_anew() -> None:
     [
         lambda: started(begun(), RAMP, "", NOW),
         lambda: started(fresh(), None, "", NOW),
-        lambda: started(promoted(begun(), "", NOW)[0], RAMP, "", NOW),
+        lambda: started(promoted(begun(), RAMP, "", NOW)[0], RAMP, "", NOW),
         lambda: paused(fresh(), "", NOW),
-        lambda: promoted(promoted(begun(), "", NOW)[0], "", NOW),
+        lambda: promoted(promoted(begun(), RAMP, "", NOW)[0], RAMP, "", NOW),
         lambda: rolled_back(rolled_back(begun(), OPERATOR, "", NOW)[0], OPERATOR, "", NOW),
     ],
 )
@@ -138,7 +138,7 @@ def test_what_makes_no_sense_is_refused(ask: Callable[[], object]) -> None:
 
 
 def test_a_file_with_other_weights_takes_effect_as_it_is_written() -> None:
-    before = promoted(fresh(), "", NOW)[0]
+    before = promoted(fresh(), RAMP, "", NOW)[0]
     edited = replace(THREE, planned={"v1": 5_000, "v2": 4_000, "v3": 1_000})
     assert not fits(edited, before)
     assert knows(edited, before)
