@@ -24,7 +24,8 @@ from extproc.app.observing import Gathered, Harmless, ObservedCounters, Recorded
 from extproc.app.ports import listen
 from extproc.app.project import Project, build_gateway
 from extproc.app.rollout_store import open_rollouts
-from extproc.app.rollouts import ROLLOUTS_UNREAD, Measured, MovingShares, Rollouts
+from extproc.app.rollout_table import Measured, MovingShares, RolloutTable
+from extproc.app.rollouts import ROLLOUTS_UNREAD, Rollouts
 from extproc.app.serving import Tending, all_tended, any_set, http_served, settle_memory, signalled
 from extproc.app.usage import USAGE_UNSAVED, UsageKept, open_usage
 from extproc.config.model import MEMORY
@@ -112,8 +113,9 @@ class Sidecar:
             return None
         measured, rules = self._metrics.rollouts(), self._plan.rollouts
         measured.watch(rules)
-        store = open_rollouts(located, self._events)
-        return Rollouts(rules, shares, store, evidence, self._clock, self._events, Measured(self._harmless, measured))
+        harmless, store = Measured(self._harmless, measured), open_rollouts(located, self._events)
+        table = RolloutTable(rules, shares, store, self._clock, self._events, harmless)
+        return Rollouts(table, evidence, self._events, harmless)
 
     def _handlers(self, ports: Ports, recorder: Recorder) -> list[grpc.GenericRpcHandler]:
         services = (
@@ -152,8 +154,8 @@ class Sidecar:
     def admin(self, token: str | None) -> Starlette:
         ledger = self._built.ledger
         keeper = KeyKeeper(ledger, self._clock) if ledger else None
-        told = (self._usage, self._evidence, self._feedback, self._rollouts)
-        return application(self, token, keeper, self._events, *told)
+        desk = self._rollouts.desk if self._rollouts else None
+        return application(self, token, keeper, self._events, self._usage, self._evidence, self._feedback, desk)
 
     def _tended(self) -> tuple[Tending, ...]:
         told = [kept for kept in (self._usage, self._evidence, self._feedback, self._rollouts) if kept is not None]

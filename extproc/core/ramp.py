@@ -22,9 +22,9 @@ from extproc.core.rollout import (
     Status,
     What,
     changed,
-    rolled_back,
     shared_out,
 )
+from extproc.core.rollout_changes import rolled_back
 
 Stretch = tuple[float, float]
 NO_REASON: Final = ""

@@ -6,17 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from extproc.core.rollout import (
-    OPERATOR,
-    Changed,
-    Rollout,
-    Rules,
-    paused,
-    promoted,
-    rolled_back,
-    started,
-    with_shares,
-)
+from extproc.core.rollout import OPERATOR, Changed, Rollout, Rules
+from extproc.core.rollout_changes import paused, promoted, rolled_back, started, with_shares
 
 
 class Action(StrEnum):

@@ -10,9 +10,9 @@ import pytest
 
 from extproc.admin.application import application
 from extproc.admin.rollouts import MAX_BODY
-from extproc.app.rollouts import MovingShares, Rollouts
+from extproc.app.rollout_table import MovingShares, RolloutTable
+from extproc.app.rollouts import Rollouts
 from extproc.core.evidence import points
-from extproc.core.rollout import Rules
 from extproc.stores.rollout_file import RolloutFile
 from extproc.testing import FakeClock
 from tests.admin.test_application import TOKEN, Facts
@@ -29,22 +29,14 @@ class Answer(NamedTuple):
 
 
 class Admin:
-    def __init__(self, file: Path | None, rules: Rules = RULES) -> None:
-        clock, events = FakeClock(), FakeEvents()
-        self.rollouts = (
-            Rollouts(
-                {"recommend": rules},
-                MovingShares(),
-                RolloutFile(file),
-                FakeWitness(WELL),
-                clock,
-                events,
-                FakeMeasuring(),
-            )
-            if file
-            else None
-        )
-        self.app = application(Facts(), TOKEN, None, events, rollouts=self.rollouts)
+    def __init__(self, file: Path | None, witness: FakeWitness | None = None) -> None:
+        clock, events, measuring = FakeClock(), FakeEvents(), FakeMeasuring()
+        self.rollouts: Rollouts | None = None
+        if file is not None:
+            table = RolloutTable({"recommend": RULES}, MovingShares(), RolloutFile(file), clock, events, measuring)
+            self.rollouts = Rollouts(table, witness or FakeWitness(WELL), events, measuring)
+        desk = self.rollouts.desk if self.rollouts else None
+        self.app = application(Facts(), TOKEN, None, events, rollouts=desk)
 
     async def ask(
         self, method: str, path: str, body: object = None, query: str = "", authorization: bytes | None = BEARER
@@ -159,9 +151,7 @@ async def test_a_series_without_bounds_is_refused(query: str, tmp_path: Path) ->
         async def series(self, model: str, since: float, until: float, step: float) -> Any:
             return [(begin, {}) for begin, _ in points(since, until, step)]
 
-    admin = Admin(tmp_path / "r.json")
-    assert admin.rollouts is not None
-    admin.rollouts._evidence = Strict(WELL)
+    admin = Admin(tmp_path / "r.json", Strict(WELL))
     assert (await admin.ask("GET", "/rollouts/recommend/series", query=query)).status == 400
 
 

@@ -10,7 +10,9 @@ from typing import Any, Final
 import pytest
 
 from extproc.admin.rollouts import UnknownModel
-from extproc.app.rollouts import BLIND, CHANGED, LEADING, RESTORED, ROLLOUTS_UNREAD, MovingShares, Rollouts
+from extproc.app.rollout_looks import BLIND
+from extproc.app.rollout_table import CHANGED, RESTORED, MovingShares, RolloutTable
+from extproc.app.rollouts import LEADING, ROLLOUTS_UNREAD, Rollouts
 from extproc.core.errors import StoreUnavailable
 from extproc.core.evidence import Evidence, Series
 from extproc.core.guard import Comparison, Guard
@@ -79,9 +81,10 @@ class Sidecars:
 
     async def start(self, rules: Rules = RULES) -> Rollouts:
         store = RolloutFile(self.file)
-        table = MovingShares()
-        one = Rollouts({rules.model: rules}, table, store, self.witness, self.clock, self.events, self.measuring)
-        self.tables[id(one)] = table
+        shares = MovingShares()
+        table = RolloutTable({rules.model: rules}, shares, store, self.clock, self.events, self.measuring)
+        one = Rollouts(table, self.witness, self.events, self.measuring)
+        self.tables[id(one)] = shares
         await one.begin()
         return one
 
@@ -113,7 +116,7 @@ async def test_what_the_leader_decides_everybody_follows(sidecars: Sidecars) -> 
     one, other = await sidecars.start(), await sidecars.start()
     assert sidecars.of(one) == {"v1": 10_000, "v2": 0}
     await one.turn()
-    await other.wish("recommend", START)
+    await other.desk.wish("recommend", START)
     await other.turn()
     assert (one.leads, other.leads) == (True, False)
     await turns(sidecars, one, 7)
@@ -126,19 +129,19 @@ async def test_what_the_leader_decides_everybody_follows(sidecars: Sidecars) -> 
 
 async def test_a_version_that_fails_is_turned_back_at_the_next_look(sidecars: Sidecars) -> None:
     sidecar = await sidecars.start()
-    await sidecar.wish("recommend", START)
+    await sidecar.desk.wish("recommend", START)
     await turns(sidecars, sidecar, 3)
     sidecars.witness.seen = FAILING
     await turns(sidecars, sidecar, 1)
     assert sidecars.of(sidecar) == {"v1": 10_000, "v2": 0}
-    (last, *_) = await sidecar.history("recommend")
+    (last, *_) = await sidecar.desk.history("recommend")
     assert (last["what"], last["by"]) == ("rolled back", "automatic")
     assert last["evidence"]["versions"]["v2"]["errors"] == 30
 
 
 async def test_another_leads_when_the_leader_has_gone_and_goes_on_in_the_same_step(sidecars: Sidecars) -> None:
     one, other = await sidecars.start(), await sidecars.start()
-    await one.wish("recommend", START)
+    await one.desk.wish("recommend", START)
     await turns(sidecars, one, 4)
     await other.turn()
     await one.close()
@@ -150,7 +153,7 @@ async def test_another_leads_when_the_leader_has_gone_and_goes_on_in_the_same_st
 
 async def test_a_restart_goes_on_where_it_was_whatever_the_file_plans(sidecars: Sidecars) -> None:
     one = await sidecars.start()
-    await one.wish("recommend", asking(Action.SET, shares={"v2": 4_000}))
+    await one.desk.wish("recommend", asking(Action.SET, shares={"v2": 4_000}))
     await one.close()
     again = await sidecars.start()
     assert sidecars.of(again) == {"v1": 6_000, "v2": 4_000}
@@ -158,19 +161,19 @@ async def test_a_restart_goes_on_where_it_was_whatever_the_file_plans(sidecars: 
 
 async def test_without_evidence_nothing_moves_and_an_operator_can_still_turn_back(sidecars: Sidecars) -> None:
     sidecar = await sidecars.start()
-    await sidecar.wish("recommend", START)
+    await sidecar.desk.wish("recommend", START)
     sidecars.witness.seen = None
     await turns(sidecars, sidecar, 20)
     assert sidecars.of(sidecar) == {"v1": 9_900, "v2": 100}
     assert sidecars.events.names.count(BLIND) == 1
     assert sidecars.measuring.looks == 0
-    told = await sidecar.wish("recommend", asking(Action.ROLLBACK, reason="it smells"))
+    told = await sidecar.desk.wish("recommend", asking(Action.ROLLBACK, reason="it smells"))
     assert (told["status"], told["shares"]) == ("rolled back", {"v1": 100, "v2": 0})
 
 
 async def test_a_store_that_is_gone_leaves_the_shares_as_they_are(sidecars: Sidecars) -> None:
     sidecar = await sidecars.start()
-    await sidecar.wish("recommend", asking(Action.SET, shares={"v2": 4_000}))
+    await sidecar.desk.wish("recommend", asking(Action.SET, shares={"v2": 4_000}))
     await sidecar.turn()
     sidecars.file.write_text("nonsense")
     await turns(sidecars, sidecar, 5)
@@ -178,22 +181,22 @@ async def test_a_store_that_is_gone_leaves_the_shares_as_they_are(sidecars: Side
     assert sidecars.events.names.count(ROLLOUTS_UNREAD) == 1
     assert not sidecar.leads
     with pytest.raises(StoreUnavailable):
-        await sidecar.wish("recommend", START)
+        await sidecar.desk.wish("recommend", START)
 
 
 async def test_a_store_that_was_emptied_is_told_again_what_is_in_force(sidecars: Sidecars) -> None:
     sidecar = await sidecars.start()
-    told = await sidecar.wish("recommend", asking(Action.SET, shares={"v2": 4_000}))
+    told = await sidecar.desk.wish("recommend", asking(Action.SET, shares={"v2": 4_000}))
     sidecars.file.unlink()
     await sidecar.turn()
     assert sidecars.of(sidecar) == {"v1": 6_000, "v2": 4_000}
     assert RESTORED in sidecars.events.names
-    assert (await sidecar.told("recommend"))["generation"] == told["generation"]
+    assert (await sidecar.desk.told("recommend"))["generation"] == told["generation"]
 
 
 async def test_a_file_with_other_weights_takes_effect_once_when_its_sidecar_starts(sidecars: Sidecars) -> None:
     old = await sidecars.start()
-    await old.wish("recommend", START)
+    await old.desk.wish("recommend", START)
     sidecars.clock.advance(60)
     edited = replace(RULES, planned={"v1": 7_000, "v2": 3_000})
     new = await sidecars.start(edited)
@@ -204,7 +207,7 @@ async def test_a_file_with_other_weights_takes_effect_once_when_its_sidecar_star
     assert sidecars.of(old) == {"v1": 7_000, "v2": 3_000}, "and decides nothing"
     await new.turn()
     assert (old.leads, new.leads) == (False, True)
-    assert not (await old.told("recommend"))["same_file"]
+    assert not (await old.desk.told("recommend"))["same_file"]
 
 
 async def test_where_the_last_file_has_other_versions_the_others_own_weights_are_in_force(sidecars: Sidecars) -> None:
@@ -218,16 +221,21 @@ async def test_where_the_last_file_has_other_versions_the_others_own_weights_are
 
 async def test_of_two_operators_who_saw_the_same_one_is_told_so(sidecars: Sidecars) -> None:
     sidecar = await sidecars.start()
-    seen = (await sidecar.told("recommend"))["generation"]
-    await sidecar.wish("recommend", asking(Action.START, generation=seen))
+    seen = (await sidecar.desk.told("recommend"))["generation"]
+    await sidecar.desk.wish("recommend", asking(Action.START, generation=seen))
     with pytest.raises(RolloutConflict, match="somebody changed it"):
-        await sidecar.wish("recommend", asking(Action.PROMOTE, generation=seen))
-    assert (await sidecar.told("recommend"))["status"] == Status.RAMPING.value
+        await sidecar.desk.wish("recommend", asking(Action.PROMOTE, generation=seen))
+    assert (await sidecar.desk.told("recommend"))["status"] == Status.RAMPING.value
 
 
 async def test_a_model_that_is_not_there_is_told(sidecars: Sidecars) -> None:
     sidecar = await sidecars.start()
-    for asked in (sidecar.told("x"), sidecar.history("x"), sidecar.wish("x", START), sidecar.series("x", 0, 1, 1)):
+    for asked in (
+        sidecar.desk.told("x"),
+        sidecar.desk.history("x"),
+        sidecar.desk.wish("x", START),
+        sidecar.desk.series("x", 0, 1, 1),
+    ):
         with pytest.raises(UnknownModel):
             await asked
 
@@ -235,10 +243,10 @@ async def test_a_model_that_is_not_there_is_told(sidecars: Sidecars) -> None:
 async def test_what_the_tests_know_survives_the_leader(sidecars: Sidecars) -> None:
     rules = replace(RULES, guard=Guard(compare=Comparison(error_rate=0.0), settle=0.0))
     one = await sidecars.start(rules)
-    await one.wish("recommend", START)
+    await one.desk.wish("recommend", START)
     await turns(sidecars, one, 5)
-    before = (await one.told("recommend"))["tests"]
+    before = (await one.desk.told("recommend"))["tests"]
     await one.close()
     again = await sidecars.start(rules)
-    assert (await again.told("recommend"))["tests"] == before
+    assert (await again.desk.told("recommend"))["tests"] == before
     assert before["compare.error_rate"] != 1.0

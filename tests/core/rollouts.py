@@ -11,7 +11,8 @@ from typing import Final
 from extproc.core.evidence import BUCKETS, Evidence, bucket_of
 from extproc.core.guard import Guard, Trial
 from extproc.core.ramp import Seen, look, needed, trial_of
-from extproc.core.rollout import Change, Ramp, Rollout, Rules, planned, started
+from extproc.core.rollout import Change, Ramp, Rollout, Rules
+from extproc.core.rollout_changes import planned, started
 
 NOW: Final = 1_790_000_000.0
 GUARD: Final = Guard(error_rate=0.02, p95=0.25, min_requests=200)

@@ -9,7 +9,8 @@ import pytest
 from extproc.core.evidence import Evidence
 from extproc.core.guard import Comparison, Guard
 from extproc.core.ramp import trial_of, waits_for
-from extproc.core.rollout import AUTOMATIC, Ramp, Status, What, paused, planned, promoted, with_shares
+from extproc.core.rollout import AUTOMATIC, Ramp, Status, What
+from extproc.core.rollout_changes import paused, planned, promoted, with_shares
 from tests.core.rollouts import GUARD, NOW, RULES, Run, begun, evidence, scored
 
 WELL = {"v1": evidence(500, 5), "v2": evidence(500, 5)}

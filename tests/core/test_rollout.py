@@ -21,15 +21,10 @@ from extproc.core.rollout import (
     What,
     fits,
     knows,
-    paused,
-    planned,
-    promoted,
-    rolled_back,
     shared_out,
     spread,
-    started,
-    with_shares,
 )
+from extproc.core.rollout_changes import paused, planned, promoted, rolled_back, started, with_shares
 from tests.core.rollouts import NOW, RAMP, RULES, begun
 
 THREE = Rules("recommend", "v3", {"v1": 6_000, "v2": 3_000, "v3": 1_000}, None, RAMP)

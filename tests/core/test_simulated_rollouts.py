@@ -18,7 +18,8 @@ import pytest
 from extproc.core.evidence import BUCKETS, Evidence, bucket_of
 from extproc.core.guard import Comparison, Guard
 from extproc.core.ramp import Seen, look, trial_of
-from extproc.core.rollout import Ramp, Rollout, Rules, Status, What, planned, started
+from extproc.core.rollout import Ramp, Rollout, Rules, Status, What
+from extproc.core.rollout_changes import planned, started
 from tests.core.rollouts import NOW, binomial
 
 SEED: Final = 20261129

@@ -12,7 +12,8 @@ import redis
 
 from extproc.core.errors import StoreUnavailable
 from extproc.core.guard import Trial
-from extproc.core.rollout import OPERATOR, Rollout, planned, rolled_back, with_shares
+from extproc.core.rollout import OPERATOR, Rollout
+from extproc.core.rollout_changes import planned, rolled_back, with_shares
 from extproc.core.sequential import BEGINNING, Counted, worse_share
 from extproc.stores.redis_connection import RedisConnection
 from extproc.stores.rollout_entry import MOST_CHANGES, RolloutStore
