@@ -98,10 +98,10 @@ def print_status(desk: RolloutDesk, model: str | None, *, as_json: bool) -> None
     for name in COLUMNS:
         table.add_column(name, justify="left" if name in COLUMNS[:3] else "right")
     for one in told:
-        for place, (version, share) in enumerate(one["shares"].items()):
-            named = [one["model"], one["status"]] if place == 0 else ["", ""]
+        for version, share in one["shares"].items():
             candidate = " *" if version == one["candidate"] and len(one["shares"]) > 1 else ""
-            cells = [*named, version + candidate, spell_share(share), *_figures(one["versions"].get(version))]
+            named = [one["model"], one["status"], version + candidate]
+            cells = [*named, spell_share(share), *_figures(one["versions"].get(version))]
             table.add_row(*map(Text, cells))
     console().print(table)
     for one in told:
