@@ -19,6 +19,7 @@ from extproc.stores.redis_connection import RedisConnection
 from extproc.stores.rollout_entry import MOST_CHANGES, RolloutStore
 from extproc.stores.rollout_file import RolloutFile
 from extproc.stores.rollout_redis import LEADER, STATES, RedisRollouts
+from tests import redis_groups
 from tests.core.rollouts import NOW, RULES, begun
 from tests.redis_servers import RedisServer
 from tests.stores.key_stores import FakeEvents
@@ -27,7 +28,7 @@ Make = Callable[[], RolloutStore]
 FIRST, PLANNED = planned(RULES, None, NOW)
 
 
-@pytest.fixture(params=["file", "redis"])
+@pytest.fixture(params=["file", "redis", "cluster"])
 async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make]:
     """Several stores of one place, as several sidecars have."""
     made: list[RolloutStore] = []
@@ -38,6 +39,13 @@ async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
     if request.param == "file":
         yield lambda: keep(RolloutFile(tmp_path / "rollouts.json"))
+        for store in made:
+            await store.close()
+        return
+    if request.param == "cluster":
+        group = redis_groups.cluster()
+        group.flush()
+        yield lambda: keep(RedisRollouts(RedisConnection(group.url, "rollouts", FakeEvents(), 2.0)))
         for store in made:
             await store.close()
         return
