@@ -20,6 +20,7 @@ from extproc.admin.evidence import EvidenceReader, evidence_route
 from extproc.admin.feedback import FeedbackTaker, feedback_route
 from extproc.admin.keys import key_routes
 from extproc.admin.problems import http_problem, problem
+from extproc.admin.rollouts import RolloutDesk, rollout_routes
 from extproc.admin.usage import UsageReader, usage_route
 from extproc.core.ports import Events
 from extproc.stores.key_keeper import KeyKeeper
@@ -57,9 +58,10 @@ def application(
     usage: UsageReader | None = None,
     evidence: EvidenceReader | None = None,
     feedback: FeedbackTaker | None = None,
+    rollouts: RolloutDesk | None = None,
 ) -> Starlette:
     """Without a token, nothing but health, metrics and public keys is answered. `keeper` is None where there is no
-    store of keys, `usage` and `evidence` where none is kept, `feedback` where no model takes any."""
+    store of keys, `usage`, `evidence` and `rollouts` where none are kept, `feedback` where no model takes any."""
 
     async def plan(request: Request) -> Response:
         return JSONResponse(facts.plan())
@@ -74,7 +76,7 @@ def application(
     told = [usage_route(usage, guard), evidence_route(evidence, guard), feedback_route(feedback, guard)]
     own = [Route(JWKS, jwks), Route("/plan", guard(plan)), *told]
     return Starlette(
-        routes=[*routes(facts), *own, *key_routes(keeper, events, guard)],
+        routes=[*routes(facts), *own, *key_routes(keeper, events, guard), *rollout_routes(rollouts, guard)],
         exception_handlers={HTTPException: http_problem},
     )
 

@@ -26,6 +26,7 @@ TOKEN_LIFETIME: Final = 12 * 3600
 SIGNING_KEY: Final = "demo-signing-key.pem"
 JWKS: Final = "jwks.json"
 KEYS: Final = "keys.yaml"
+ROLLOUTS: Final = "rollouts.json"
 ENVIRONMENT: Final = "demo.env"
 
 # Service of the demo's upstream program -> the variable of gateway.yaml that gets its address.

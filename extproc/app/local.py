@@ -25,6 +25,7 @@ from extproc.app.project import SOCKETS, build_gateway, read_project
 from extproc.app.serving import SIGNALS
 from extproc.app.sidecar import ADMIN_TOKEN
 from extproc.bootstrap.version import warning
+from extproc.config.model import MEMORY
 from extproc.plan.model import Endpoint, Plan
 
 UPSTREAM: Final = "upstream.py"
@@ -163,11 +164,17 @@ class _Run:
             zip(("GATEWAY_ADDRESS", "SIDECAR_ADMIN", "ENVOY_ADMIN"), map(str, mine), strict=True),
             JWKS_FILE=str(self._work / demo.JWKS),
             KEYS_FILE=str(self._work / demo.KEYS),
+            ROLLOUTS=self._rollouts(),
         )
         addresses = await asyncio.gather(*(self._upstream(service) for service in demo.UPSTREAMS))
         self._environment |= dict(zip(demo.UPSTREAMS.values(), addresses, strict=True))
         self._reporter.step("making a signing key, API keys and tokens")
         return demo.make_credentials(self._work, SystemClock())
+
+    def _rollouts(self) -> str:
+        """Where the counters are, or in a file where these are in memory."""
+        counters = self._environment.get("COUNTERS", MEMORY)
+        return f"file:{self._work / demo.ROLLOUTS}" if counters == MEMORY else counters
 
     async def _upstream(self, service: str) -> str:
         """Start one upstream on a port of its own choice; it says which one in its first line."""

@@ -18,8 +18,9 @@ from extproc.config.changes import Change
 from extproc.config.expressions import compile_expression
 from extproc.config.load import Loaded, load
 from extproc.core.gateway import Gateway
-from extproc.core.ports import Clock, CounterStore, Events, KeyStore, Ports, TokenTally, untold
+from extproc.core.ports import Clock, CounterStore, Events, KeyStore, Ports, ShareTable, TokenTally, untold
 from extproc.core.problems import InvalidConfig, Problem
+from extproc.core.shares import AS_WRITTEN
 from extproc.fetch import HttpFetch, SocketFetch
 from extproc.plan.compile import compile_plan
 from extproc.plan.model import Plan
@@ -103,9 +104,10 @@ def build_gateway(
     counters: CounterStore | None = None,
     events: Events | None = None,
     tokens: TokenTally = untold,
+    shares: ShareTable = AS_WRITTEN,
 ) -> Built:
     """Everything but sockets; nothing is asked or opened yet. `events` hears what becomes of what is tended, `tokens`
-    what metered answers came to.
+    what metered answers came to; `shares` are those of models' versions.
 
     Raises:
         InvalidConfig: with every problem found.
@@ -123,9 +125,7 @@ def build_gateway(
     signer = _signer(project, clock, problems)
     egress, back = egress_of(plan, signer)
     counters = counters or MemoryCounters(clock)
-    ports = Ports(
-        clock, counters, keys, key_sets, compile_expression, fetch, random.random, upstreams=egress, tokens=tokens
-    )
+    ports = Ports(clock, counters, keys, key_sets, compile_expression, fetch, random.random, shares, egress, tokens)
     gateway = assemble(plan, ports, project.registry, project.loaded, problems, signer)
     tended = (key_sets, store) if store else (key_sets,)
     return Built(gateway, ports, fetch, back, tended, ledger=store, signer=signer)

@@ -38,6 +38,16 @@ def signalled() -> asyncio.Event:
     return stopping
 
 
+async def any_set(*events: asyncio.Event) -> None:
+    """Until the first of them is."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waiting:
+            one.cancel()
+
+
 @contextlib.asynccontextmanager
 async def all_tended(tended: Sequence[Tending]) -> AsyncIterator[None]:
     """One task each, ended with the block; a task that fails ends the process."""

@@ -25,7 +25,10 @@ from extproc.app.lag import lag_measured
 from extproc.app.observing import Gathered, Harmless, ObservedCounters, RecordedAndCounted, Summed, ToldAndCounted
 from extproc.app.ports import listen
 from extproc.app.project import Project, build_gateway
-from extproc.app.serving import Tending, all_tended, http_served, settle_memory, signalled
+from extproc.app.rollout_store import open_rollouts
+from extproc.app.rollout_table import Measured, MovingShares, RolloutTable
+from extproc.app.rollouts import ROLLOUTS_UNREAD, Rollouts
+from extproc.app.serving import Tending, all_tended, any_set, http_served, settle_memory, signalled
 from extproc.app.tokens import TokensTold
 from extproc.app.usage import USAGE_UNSAVED, UsageKept, open_usage
 from extproc.config.model import MEMORY
@@ -33,7 +36,7 @@ from extproc.core.comparing import Compared
 from extproc.core.ended import Ended
 from extproc.core.gateway import Gateway
 from extproc.core.names import FEEDBACK_UPSTREAM, feedback_socket, sidecar_sockets
-from extproc.core.ports import Ports, Recorder
+from extproc.core.ports import Ports, Recorder, ShareTable
 from extproc.core.record import DecisionRecord
 from extproc.plan.describe import describe
 from extproc.plan.model import Plan
@@ -54,7 +57,7 @@ ADMIN_TOKEN: Final = "EXTPROC_ADMIN_TOKEN"  # noqa: S105 - the variable's name
 GRACE: Final = 2.0
 EXPECTED: Final = (
     *(KEYS_UNAVAILABLE, KEYS_UNREADABLE, STORE_LOST, UNCLEAN, UNSAVED),
-    *(USAGE_UNSAVED, EVIDENCE_UNSAVED),
+    *(USAGE_UNSAVED, EVIDENCE_UNSAVED, ROLLOUTS_UNREAD),
 )
 
 
@@ -70,34 +73,34 @@ class Sidecar:
         self._log = BackgroundLog(sys.stdout, harmless(metrics.line_dropped))
         self._recorder = JsonRecorder(clock, self._log.put)
         self._events = ToldAndCounted(self._recorder, harmless(metrics.happened))
-        metrics.may_happen(
-            KEYS_UNAVAILABLE, KEYS_UNREADABLE, STORE_LOST, UNCLEAN, UNSAVED, USAGE_UNSAVED, EVIDENCE_UNSAVED
-        )
+        metrics.may_happen(*EXPECTED)
         self._counted = counted = open_counters(project, clock, self._events)
         metrics.watch_store(MEMORY, counted.here.__len__, counted.here.capacity)
         self._operations = Summed(harmless(partial(metrics.store_operated, counted.name)))
         self._decisions = Gathered[DecisionRecord](harmless(metrics.record))
         counters = ObservedCounters(counted.store, self._operations)
+        shares = MovingShares()
         usage = open_usage(plan.sidecar, clock, self._events)
         self._usage = UsageKept(usage, self._events) if usage else None
         self._evidence: EvidenceKept | None = None
         self._feedback: FeedbackKept | None = None
         if plan.answers_models:
-            self._hear_of_models()
+            self._hear_of_models(shares)
         count = self._usage.add if self._usage else None
         see = self._evidence.told if self._evidence else None
         tokens = TokensTold(clock, count, harmless(metrics.metered), see)
-        self._built = built = build_gateway(project, counters, self._events, tokens)
+        self._built = built = build_gateway(project, counters, self._events, tokens, shares)
         self._gateway, ports = built.gateway, built.ports
         metrics.config_loaded(self._gateway)
         recorder = RecordedAndCounted(self._recorder, self._decisions)
         self._comparer = self._comparing(ports)
+        self._rollouts = self._keep_rollouts(shares)
         self._server = Server(free_slot(plan), self._handlers(ports, recorder))
 
-    def _hear_of_models(self) -> None:
+    def _hear_of_models(self, shares: ShareTable) -> None:
         plan, clock, harmless = self._plan, self._clock, self._harmless
         store = open_evidence(plan.sidecar, clock, self._events)
-        measured = self._metrics.models(lambda: assigned_shares(plan, self._built.ports.shares), lambda: evidence.lost)
+        measured = self._metrics.models(partial(assigned_shares, plan, shares), lambda: evidence.lost)
         evidence = EvidenceKept(store, watched(plan).versions, clock, self._events, harmless(measured.did))
         scored = frozenset(name for name, score in plan.scores.items() if score.feedback)
         self._evidence = evidence
@@ -111,6 +114,16 @@ class Sidecar:
             self._evidence.ended(ended)
         if self._feedback is not None:
             self._feedback.ended(ended)
+
+    def _keep_rollouts(self, shares: MovingShares) -> Rollouts | None:
+        located, evidence = self._plan.sidecar.rollouts, self._evidence
+        if located is None or evidence is None:
+            return None
+        measured, rules = self._metrics.rollouts(), self._plan.rollouts
+        measured.watch(rules)
+        harmless, store = Measured(self._harmless, measured), open_rollouts(located, self._events)
+        table = RolloutTable(rules, shares, store, self._clock, self._events, harmless)
+        return Rollouts(table, evidence, self._events, harmless)
 
     def _handlers(self, ports: Ports, recorder: Recorder) -> list[grpc.GenericRpcHandler]:
         services = (
@@ -159,10 +172,11 @@ class Sidecar:
     def admin(self, token: str | None) -> Starlette:
         ledger = self._built.ledger
         keeper = KeyKeeper(ledger, self._clock) if ledger else None
-        return application(self, token, keeper, self._events, self._usage, self._evidence, self._feedback)
+        desk = self._rollouts.desk if self._rollouts else None
+        return application(self, token, keeper, self._events, self._usage, self._evidence, self._feedback, desk)
 
     def _tended(self) -> tuple[Tending, ...]:
-        kept = (self._usage, self._evidence, self._feedback, self._comparer)
+        kept = (self._usage, self._evidence, self._feedback, self._comparer, self._rollouts)
         told = [one for one in kept if one is not None]
         return (*self._built.tended, *self._counted.tended, *told)
 
@@ -192,6 +206,10 @@ class Sidecar:
             await self._server.start()
             stack.push_async_callback(self._server.stop, GRACE)
             settle_memory()
+            if self._rollouts is not None:  # whoever is asked before would answer by weights that were left long ago
+                await any_set(self._rollouts.in_force, stopping)
+            if stopping.is_set():
+                return
             await self._server.serve()
             self._ready = True
             self._recorder.event("ready", revision=self._plan.revision, routes=len(self._plan.routes))

@@ -15,6 +15,7 @@ from extproc.audit.severity import Severity
 from extproc.cli.failures import reported
 from extproc.cli.key_commands import keys
 from extproc.cli.output import Output, OutputOption, write_json
+from extproc.cli.rollout_commands import rollout
 from extproc.cli.traffic_commands import simulate, usage
 from extproc.cli.version_commands import versions
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 demo = typer.Typer(help="What belongs to the running demo.", no_args_is_help=True)
 app.add_typer(demo, name="demo")
 app.add_typer(keys, name="keys")
+app.add_typer(rollout, name="rollout")
 app.add_typer(versions, name="versions")
 
 

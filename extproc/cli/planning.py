@@ -153,6 +153,7 @@ def _summary(plan: PlanDescription) -> Iterable[Text]:
         "filters": f"{', '.join(use.name.removeprefix(PREFIX) for use in every)} for every request",
         "listeners": ", ".join(map(_listener, plan.listeners)),
         "usage": f"of each request, from Envoy's access log, kept for {plan.usage}" if plan.usage else "",
+        "rollouts": "; ".join(f"{one.rule}, kept in {one.kept}" for one in plan.rollouts),
         "revision": plan.revision,
     }
     for name, said in lines.items():

@@ -30,6 +30,9 @@ from extproc.core.problems import Finding, InvalidConfig, Path, Problem, spell_p
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 # What decides about requests; where a listener or an upstream is bound to does not, and differs between machines.
 DECIDING: Final = ("defaults", "authentication", "tiers", "consumers", "limits", "models", "versions", "routes")
+# Of a model and of its versions: what moves callers later on decides about no single request.
+MOVING: Final = ("ramp", "guard", "candidate")
+PRICED: Final = ("price",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +188,20 @@ def _revision(data: Mapping[str, Any], config: Config, settings: Mapping[Path, B
     """Of what was written, but for names of files, since the machine that serves is often not the one that rendered,
     and for secrets: a fingerprint of a short one would tell it."""
     deciding = copy.deepcopy({key: data.get(key) for key in DECIDING})
+    for model in (deciding["models"] or {}).values():
+        _forget(model, MOVING)
+        for version in model["versions"].values():
+            _forget(version, PRICED)
     _leave_out(deciding, config)
     for path, own in settings.items():
         _leave_out(_at(deciding, path[:-1] if path[-1] == "use" else path), own)
     text = json.dumps(deciding, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _forget(written: Any, keys: Iterable[str]) -> None:
+    for key in keys:
+        written.pop(key, None)
 
 
 def _leave_out(written: Any, read: Any) -> None:

@@ -36,6 +36,7 @@ from extproc.config.redis_url import (
     check_shared_url,
     is_redis_url,
 )
+from extproc.config.rollouts import ModelGuard, ModelRamp
 from extproc.config.route import Route, RouteSettings
 from extproc.config.settings import (
     Address,
@@ -57,6 +58,8 @@ from extproc.core.specs import HUNDREDTHS
 MAX_SOCKET_FOLDER = 80  # a socket path has 108 bytes at most (unix(7)), and our own name takes the rest
 NOT_LOCAL: Final = "Envoy's admin can stop it and shows its configuration: a loopback address only"
 NO_KEY_STORE: Final = "write file:NAME, the file that holds the digests of the API keys, or the URL of a Redis"
+NO_ROLLOUT_STORE: Final = "write file:NAME, the file in which rollouts are kept, or the URL of a Redis"
+ONE_VERSION: Final = "a ramp or guard moves callers between versions: write at least two"
 NO_SOCKETS: Final = "write unix:/FOLDER, an absolute path to the folder of the sidecar's sockets"
 SHORTEST_TOKEN: Final = timedelta(seconds=10)  # of which the first half may have passed when an upstream gets it
 LONGEST_TOKEN: Final = timedelta(minutes=15)  # nobody can take one back
@@ -131,6 +134,9 @@ CounterStoreAt = Annotated[str, written("memory or Redis URL", rf"{MEMORY}|{SHAR
 KeyStoreAt = Annotated[str, written("file:NAME or Redis URL", rf"file:[\s\S]*|{PATTERN}", NO_KEY_STORE)]
 
 
+RolloutStoreAt = Annotated[str, written("file:NAME or Redis URL", rf"file:[\s\S]+|{SHARED_PATTERN}", NO_ROLLOUT_STORE)]
+
+
 class Stores(Settings):
     """Where the sidecar keeps what it must remember."""
 
@@ -149,6 +155,20 @@ class Stores(Settings):
     (`redis://HOST:PORT/NUMBER`, `rediss://` for TLS, `unix:///SOCKET?db=NUMBER`). Needed where a method of
     authentication is `api_key`; made and changed by `extproc keys`. A relative name is looked for beside gateway.yaml.
     A URL with a password belongs into the environment: `${REDIS_URL}`."""
+
+    rollouts: Annotated[RolloutStoreAt | None, Field(repr=False)] = None
+    """Where it is kept which version of a model has which share now, and why: `file:NAME`, or the URL of the Redis in
+    which counters are. Left out: that Redis, or, where some model has a `ramp` or `guard`, `file:rollouts.json`. A
+    relative name is looked for beside gateway.yaml."""
+
+    @field_validator("rollouts")
+    @classmethod
+    def _names_a_rollout_store(cls, value: str | None) -> str | None:
+        if value is None or (value.startswith("file:") and value != "file:"):
+            return value
+        if value.startswith("file:"):
+            raise ValueError(NO_ROLLOUT_STORE)
+        return check_shared_url(value)
 
     @field_validator("counters")
     @classmethod
@@ -302,6 +322,8 @@ class ModelVersion(Settings):
     allow: Tiers | None = None
     """Tiers whose consumers may have this version; all others are drawn for among the other versions. Left out:
     everybody may."""
+    price: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    """What a thousand of its tokens cost, in any unit: for the guard's `cost`."""
 
 
 NO_SCORE: Final = "write score: {header: x-score} or score: {feedback: true}"
@@ -353,6 +375,21 @@ class Model(Settings):
     fallback: ModelFallback | None = None
     """Who answers where the version that was chosen does not. The answer says so in `x-model-fallback`. Left out: its
     failure is the answer."""
+
+    candidate: str | None = None
+    """The version that `ramp` gives callers to and `guard` watches. Left out: the one that is written last."""
+    ramp: ModelRamp | None = None
+    """How the candidate gets its callers, step by step. Left out: nothing moves by itself."""
+    guard: ModelGuard | None = None
+    """When the candidate loses its callers again, by itself. Left out: only an operator takes them away."""
+
+    @model_validator(mode="after")
+    def _has_a_candidate(self) -> Self:
+        if self.candidate is not None and self.candidate not in self.versions:
+            raise ValueError(f"the candidate {self.candidate} is no version of the model")
+        if len(self.versions) == 1 and (self.ramp is not None or self.guard is not None):
+            raise ValueError(ONE_VERSION)
+        return self
 
     @model_validator(mode="after")
     def _weights_are_shares(self) -> Self:

@@ -15,6 +15,7 @@ from extproc.config.raw import anonymous as _anonymous
 from extproc.config.raw import inherited as _inherited
 from extproc.config.raw import items as _items
 from extproc.config.raw import mapping as _mapping
+from extproc.config.rolled import check_rollouts
 from extproc.config.sentences import nearest
 from extproc.core.problems import Finding, Path, spell_path
 
@@ -41,6 +42,7 @@ def check_references(data: Any) -> list[Finding]:
         *check_choosable(raw),
         *check_models(raw),
         *check_counted(raw),
+        *check_rollouts(raw),
         *(finding for index, route in _routes(raw) for finding in _route(raw, route, ("routes", index))),
     ]
 

@@ -15,7 +15,7 @@ from extproc.config.limits import LimitUse
 from extproc.config.load import Loaded
 from extproc.config.match import Match, ValueMatch
 from extproc.config.meter import OFF
-from extproc.config.model import Config, Upstream
+from extproc.config.model import MEMORY, Config, Upstream
 from extproc.config.quota_stream import QUOTA_STREAM
 from extproc.config.route import Route
 from extproc.config.settings import HostPort
@@ -69,6 +69,7 @@ from extproc.plan.model import (
 )
 from extproc.plan.models import model_spec, models_spec
 from extproc.plan.processing import METERED_PIECES, OF_REQUESTS, WHOLE_AND_IN_PIECES, flaw, processing_of
+from extproc.plan.rollouts import moves, rules_of
 from extproc.plan.shared import SharedLimit, quota_key, shared_limit, shared_tiers
 from extproc.plan.tls import listener_tls, upstream_tls
 from extproc.plan.versions import Versions
@@ -80,6 +81,7 @@ TOO_LARGE: Final = (
 EDITED: Final = "a policy of this route edits requests on their way, and what is compared is asked for as they came"
 ENDLESS: Final = "on a route with stream: true an answer may never end, and what is compared is a whole one"
 TOO_LATE: Final = "the fallback of {} waits as long as route {} may take, so that nobody stands in"
+ROLLOUTS: Final = "file:rollouts.json"
 
 
 def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
@@ -116,6 +118,7 @@ def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
         ),
         legacy_headers=config.limits.x_ratelimit_headers,
         scores=MappingProxyType(_scores(config)),
+        rollouts=MappingProxyType(rules_of(config)),
     )
 
 
@@ -438,7 +441,19 @@ def _sidecar(config: Config, file: FilePath) -> SidecarPlan:
         counters_timeout=config.sidecar.stores.counters_timeout.total_seconds(),
         quotas=_beside(config.sidecar.stores.quotas, file),
         usage=int(config.sidecar.usage.keep.total_seconds()) if config.sidecar.usage else None,
+        rollouts=_rollouts(config, file),
     )
+
+
+def _rollouts(config: Config, file: FilePath) -> str | None:
+    """Where they are kept: where the file says, else where counters are shared; else on disk, for a restart must not
+    give a version callers that it has lost."""
+    stores = config.sidecar.stores
+    if stores.rollouts is not None:
+        return located_keys(stores.rollouts, file)
+    if stores.counters != MEMORY:
+        return stores.counters if config.models else None
+    return located_keys(ROLLOUTS, file) if moves(config) else None
 
 
 def _beside(written: str | None, file: FilePath) -> str | None:

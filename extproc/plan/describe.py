@@ -45,6 +45,7 @@ from extproc.plan.model import (
     ToRedirect,
     ValueRule,
 )
+from extproc.plan.rollout_rules import rollout_descriptions
 from extproc.plan.rules import (
     authentication_rule,
     brief_of,
@@ -82,6 +83,7 @@ def describe(plan: Plan, filters: Filters = no_filters) -> PlanDescription:
         routes=routes,
         totals=Totals(len(routes), {str(number): calls.count(number) for number in range(MOST_CALLS + 1)}),
         usage=_usage(plan.sidecar.usage),
+        rollouts=tuple(rollout_descriptions(plan)),
     )
 
 

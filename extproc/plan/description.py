@@ -186,6 +186,18 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class RolloutDescription:
+    """What moves a model's callers by itself: `rule` says it all in a line, `steps` in percent. `kept`: a file, or
+    Redis."""
+
+    model: str
+    candidate: str
+    steps: tuple[float, ...]
+    rule: str
+    kept: str
+
+
+@dataclass(frozen=True, slots=True)
 class PlanDescription:
     """`usage` says for how many days and hours what consumers used is kept; empty where it is not."""
 
@@ -195,3 +207,4 @@ class PlanDescription:
     routes: tuple[RouteDescription, ...]
     totals: Totals
     usage: str
+    rollouts: tuple[RolloutDescription, ...] = ()

@@ -15,6 +15,7 @@ from extproc.core.policy import Phase
 from extproc.core.problems import Path
 from extproc.core.processing import DEFAULT_RESPONSE_LIMIT, UNPROCESSED, BodyMode, Processing
 from extproc.core.quota import Quota
+from extproc.core.rollout import Rules
 from extproc.core.specs import AggregateSpec, ChooseSpec, LimitSpec, ModelsSpec, VersionSpec
 from extproc.plan.shared import SharedLimit, quota_key
 from extproc.plan.tls import ListenerTlsPlan, UpstreamTlsPlan
@@ -252,6 +253,7 @@ class SidecarPlan:
     counters_timeout: float = 0.05
     quotas: str | None = None  # a file's absolute name
     usage: int | None = None  # for how many seconds what was used is kept
+    rollouts: str | None = field(default=None, repr=False)  # a file's absolute name, or the URL of a Redis
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +284,7 @@ class Plan:
     routes: tuple[RoutePlan, ...]
     descriptors: Mapping[tuple[str, str], Limit]
     legacy_headers: bool = False
+    rollouts: Mapping[str, Rules] = field(default_factory=dict)  # of each model
     scores: Mapping[str, ScorePlan] = field(default_factory=dict)
 
     @property

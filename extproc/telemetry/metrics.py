@@ -18,6 +18,7 @@ from extproc.telemetry.families import Families
 from extproc.telemetry.labels import UNKNOWN, Labels
 from extproc.telemetry.limits import LimitMetrics
 from extproc.telemetry.models import ModelMetrics, Shares
+from extproc.telemetry.rollouts import RolloutMetrics
 from extproc.telemetry.tallies import Tally
 from extproc.telemetry.timings import Timing
 
@@ -47,6 +48,10 @@ class Metrics:
         """More families in the same registry, for a plan with models; to be asked once. `shares` and `lost` are asked
         at every scrape, in a thread."""
         return ModelMetrics(self._families.registry, shares, lost)
+
+    def rollouts(self) -> RolloutMetrics:
+        """More families, for who keeps rollouts; to be asked once."""
+        return RolloutMetrics(self._families.registry)
 
     def exposition(self, accept: str) -> tuple[str, bytes]:
         """Content type and text, in the format that suits the Accept header best."""

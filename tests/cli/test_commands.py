@@ -72,6 +72,15 @@ except SystemExit as ended:
         ["keys", "rotate"],
         ["keys", "rotate", "key_0", "--overlap", "soon", "--store", "file:keys.yaml"],
         ["keys", "revoke"],
+        ["rollout"],
+        ["rollout", "set", "recommend"],
+        ["rollout", "set", "recommend", "v2"],
+        ["rollout", "set", "recommend", "v2=101"],
+        ["rollout", "start"],
+        ["rollout", "start", "recommend", "--generation", "-1"],
+        ["rollout", "history"],
+        ["rollout", "status", "--admin", "ftp://127.0.0.1"],
+        ["rollout", "watch", "recommend", "--since", "1s"],
         ["demo"],
         ["demo", "credentials", "--fold"],
         ["demo", "token"],
@@ -161,6 +170,14 @@ def test_help_is_instant_for_it_imports_nothing_heavy(tmp_path: Path) -> None:
         *(["demo", "credentials"], ["demo", "token"]),
         *(["keys", "create"], ["keys", "list"], ["keys", "rotate"], ["keys", "revoke"]),
         ["versions", "report"],
+        *(
+            ["rollout", "status"],
+            ["rollout", "set"],
+            ["rollout", "start"],
+            ["rollout", "pause"],
+            ["rollout", "promote"],
+        ),
+        *(["rollout", "rollback"], ["rollout", "history"], ["rollout", "watch"]),
     ],
 )
 def test_the_help_of_a_command_imports_nothing_that_only_running_it_needs(command: list[str], tmp_path: Path) -> None:
@@ -187,6 +204,7 @@ def test_help_lists_every_command(tmp_path: Path) -> None:
         "healthcheck",
         "demo",
         "keys",
+        "rollout",
         "versions",
     ):
         assert f"\n  {command} " in ended.output

@@ -15,7 +15,11 @@ ENVIRONMENT: Final = {"REDIS_PASSWORD": PASSWORD}
 GATEWAY: Final = """
 listeners: [{name: public, address: "127.0.0.1:8080"}]
 sidecar:
-  stores: {counters: "redis://:${REDIS_PASSWORD}@127.0.0.1:1/0", keys: "redis://:${REDIS_PASSWORD}@127.0.0.1:1/1"}
+  stores:
+    counters: "redis://:${REDIS_PASSWORD}@127.0.0.1:1/0"
+    keys: "redis://:${REDIS_PASSWORD}@127.0.0.1:1/1"
+    rollouts: "redis://:${REDIS_PASSWORD}@127.0.0.1:1/2"
+models: {m: {versions: {v1: {upstream: only, weight: 100}, v2: {upstream: only, weight: 0}}, ramp: {steps: [5]}}}
 upstreams: {only: {endpoints: ["127.0.0.1:9000"]}}
 authentication: {partners: {api_key: {}}}
 tiers: {free: {rate: 1/s}}
@@ -44,10 +48,11 @@ def test_no_command_shows_it(words: list[str], tmp_path: Path) -> None:
 
 
 def test_a_mistake_beside_it_is_told_without_it(tmp_path: Path) -> None:
-    written(tmp_path, GATEWAY.replace(":1/0", ":1/x"))
+    written(tmp_path, GATEWAY.replace(":1/0", ":1/x").replace(":1/2", ":1/x"))
     ended = extproc("check", "gateway.yaml", folder=tmp_path, environment=ENVIRONMENT)
     assert ended.code == 1
     assert "sidecar.stores.counters" in ended.errors
+    assert "sidecar.stores.rollouts" in ended.errors
     assert PASSWORD not in ended.output + ended.errors
 
 

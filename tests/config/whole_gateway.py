@@ -29,7 +29,7 @@ sidecar:
   address: unix:/run/extproc
   admin: "0.0.0.0:9900"
   timeout: 250ms
-  stores: {counters: memory, keys: file:keys.yaml}
+  stores: {counters: memory, keys: file:keys.yaml, rollouts: file:rollouts.json}
   signing: {keys: [signing.pem], issuer: shop, lifetime: 30s}
 upstreams:
   users:
@@ -88,7 +88,26 @@ versions:
     successor: v2
     brown_outs: [{start: 2027-03-01, end: 2027-03-02}]
   v2: {status: current}
-models: {score: {versions: {v1: {upstream: users, weight: 99.5}, v2: {upstream: users, weight: 0.5}}, sticky: none}}
+models:
+  score:
+    versions: {v1: {upstream: users, weight: 99.5}, v2: {upstream: users, weight: 0.5, price: 2}}
+    sticky: none
+    score: {header: x-score}
+    candidate: v2
+    ramp: {steps: [0.01, 5, 100], hold: 10m, start: automatic}
+    guard:
+      error_rate: 2%
+      p95: 250ms
+      score: 0.7
+      cost: 0.5
+      window: 1m
+      interval: 10s
+      min_requests: 200
+      on_breach: hold
+      judge: sequential
+      compare: {error_rate: 0.5%, slow: 1%, slower_than: 1s, score: 0.05}
+      confidence: 95%
+      settle: 15s
 defaults:
   authenticate: [company, partners]
   authorize: {scopes: [orders:read], addresses: [10.0.0.0/8, "2001:db8::1"]}

@@ -57,6 +57,14 @@ SHOWN: Final = {
         "tests/core/test_ended.py",
         "tests/stores/test_evidence_stores.py",
     ),
+    "Rollouts that drive themselves": (
+        "tests/e2e/test_rollouts.py",
+        "tests/core/test_ramp.py",
+        "tests/core/test_sequential.py",
+        "tests/core/test_simulated_rollouts.py",
+        "tests/app/test_rollout_leaders.py",
+        "tests/cli/test_rollout.py",
+    ),
     "API versions": ("tests/e2e/test_versions.py", "tests/core/test_lens.py", "tests/app/test_proving.py"),
     "Requests and answers edited": (
         "tests/e2e/test_edited_answers.py",

@@ -14,7 +14,7 @@ import pytest
 
 from extproc.core.api_key import digest
 from extproc.core.errors import StoreUnavailable
-from extproc.stores import key_file
+from extproc.stores import key_file, whole_file
 from extproc.stores.file_keys import KEYS_READ, KEYS_UNREADABLE, LOOK_EVERY, FileKeys, FileLedger
 from extproc.stores.key_entry import KeyEntry
 from extproc.testing import FakeClock
@@ -221,7 +221,7 @@ async def test_a_change_that_fails_leaves_the_file_as_it_was(file: Path, monkeyp
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("extproc.stores.key_file.os.fsync", full)
+    monkeypatch.setattr("extproc.stores.whole_file.os.fsync", full)
     with pytest.raises(StoreUnavailable, match=r"keys\.yaml cannot be written: No space left on device"):
         await FileLedger(file).add(entry_of(3))
     assert file.read_text() == before
@@ -238,7 +238,7 @@ async def test_a_bad_file_is_not_written_over(file: Path) -> None:
 
 
 async def test_whoever_waits_too_long_for_another_writer_gives_up(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(key_file, "PATIENCE", 0.01)
+    monkeypatch.setattr(whole_file, "PATIENCE", 0.01)
     with file.with_name("keys.yaml.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(StoreUnavailable, match="somebody else has been writing it"):

@@ -45,6 +45,7 @@ def counted() -> Metrics:
     metrics.compared(Compared(Comparison("m", "v1", "r", Request("GET", "/")), told, told, {"f": Agreement.AGREE}))
     metrics.shadow_dropped("m")
     metrics.metered("orders", 42, "said")
+    metrics.rollouts().watch({"chat": None})
     return metrics
 
 
