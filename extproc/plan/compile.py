@@ -193,7 +193,7 @@ class _RouteCompiler:
         return RoutePlan(
             name=route.name,
             match=_match(route.match),
-            target=_target(route, self._config),
+            target=_target(route, self._config, aggregate),
             authentication=methods,
             policies=(*self._gate(index, version if fused else None), *self._built_in(index, route, judged), *used),
             placement=Placement(
@@ -348,7 +348,11 @@ def _is_named_in_body(route: Route) -> bool:
     return route.model is not None and route.model.from_ == NamedBy.BODY.value
 
 
-def _target(route: Route, config: Config) -> ToUpstream | ToModel | ToRedirect:
+def _target(
+    route: Route, config: Config, aggregate: AggregateSpec | None
+) -> ToUpstream | ToModel | ToRedirect | ToAggregate:
+    if aggregate is not None:
+        return ToAggregate(aggregate)
     if route.upstream is not None:
         return ToUpstream(route.upstream)
     if route.model is not None:
