@@ -61,6 +61,7 @@ from extproc.plan.model import (
     ScorePlan,
     SidecarPlan,
     SigningPlan,
+    ToAggregate,
     ToModel,
     ToRedirect,
     ToUpstream,

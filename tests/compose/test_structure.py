@@ -201,6 +201,7 @@ def test_a_volume_is_written_by_one_service_and_the_sockets_by_none_but_the_side
     # Who connects to a socket must be able to write to it: Envoy's mount cannot be read-only on every kernel.
     assert writers - {("sockets", "envoy")} == {
         ("credentials", "credentials"), ("bootstrap", "bootstrap"), ("sockets", "sidecar"),
+        ("rollouts", "sidecar"),
     }  # fmt: skip
 
 
