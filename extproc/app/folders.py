@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from extproc.core.names import egress_socket
-from extproc.plan.model import Plan
+
+if TYPE_CHECKING:  # what stands here is imported by every command, and a plan brings pydantic along
+    from extproc.plan.model import Plan
 
 WORK_FOLDER: Final = ".extproc"
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
+from types import MappingProxyType
+from typing import Any, Final
 
 from extproc.core.limits import Kind, Limit
 from extproc.core.metering import Meter
@@ -13,6 +15,7 @@ from extproc.core.specs import (
     HUNDREDTHS,
     AccessRule,
     AdaptSpec,
+    AggregateSpec,
     AuthorizeSpec,
     ChooseSpec,
     LimitSpec,
@@ -45,40 +48,56 @@ def forward_rule(plan: Plan, route: RoutePlan) -> str:
 
 def rule_of(spec: PolicySpec) -> str:
     """The settings of one policy as its reader would say them. Secrets are a type that prints redacted."""
-    settings = spec.settings
-    if isinstance(settings, AuthorizeSpec):
-        return access_rule(settings)
-    if isinstance(settings, LimitSpec):
-        tiers = [f"tier {name}: {limit_rules(limits)}" for name, limits in settings.tiers.items()]
-        return ", ".join([*tiers, *map(limit_rule, settings.own)])
-    if isinstance(settings, ModelsSpec):
-        said = ", or ".join(map(model_rule, settings.models))
-        return said if settings.named_by is NamedBy.ROUTE else f"by {source_rule(settings)}: {said}"
-    if isinstance(settings, Meter):
-        return meter_rule(settings)
-    if isinstance(settings, VersionSpec | AdaptSpec):
-        return brief_of(spec)
+    said = RULES.get(type(spec.settings))
+    return said(spec.settings) if said else _written(spec.settings)
+
+
+def brief_of(spec: PolicySpec) -> str:
+    """What of it fits into a table: tiers and versions are told elsewhere, a kind's own settings in full only."""
+    said = BRIEFS.get(type(spec.settings))
+    return said(spec.settings) if said else ""
+
+
+def _written(settings: object) -> str:
     dump = getattr(settings, "model_dump_json", None)
     written = json.loads(dump(exclude_defaults=True, by_alias=True)) if callable(dump) else {}
     return ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in written.items())
 
 
-def brief_of(spec: PolicySpec) -> str:
-    """What of it fits into a table: tiers and versions are told elsewhere, a kind's own settings in full only."""
-    settings = spec.settings
-    if isinstance(settings, LimitSpec):
-        return ", ".join([*(["tier"] if settings.by_tier else []), *map(limit_rule, settings.own)])
-    if isinstance(settings, ModelsSpec):
-        sticky = ", ".join(dict.fromkeys(model.sticky for model in settings.models))
-        named = "" if settings.named_by is NamedBy.ROUTE else f"the model by {source_rule(settings)}, "
-        return f"{named}a version, sticky by {sticky}"
-    if isinstance(settings, VersionSpec):
-        return version_rule(settings.version)
-    if isinstance(settings, AdaptSpec):
-        return f"{settings.served} as {settings.spoken}"
-    if isinstance(settings, Meter):
-        return meter_brief(settings)
-    return access_rule(settings) if isinstance(settings, AuthorizeSpec) else ""
+def _limits(spec: LimitSpec) -> str:
+    tiers = [f"tier {name}: {limit_rules(limits)}" for name, limits in spec.tiers.items()]
+    return ", ".join([*tiers, *map(limit_rule, spec.own)])
+
+
+def _limits_in_brief(spec: LimitSpec) -> str:
+    return ", ".join([*(["tier"] if spec.by_tier else []), *map(limit_rule, spec.own)])
+
+
+def _models(spec: ModelsSpec) -> str:
+    said = ", or ".join(map(model_rule, spec.models))
+    return said if spec.named_by is NamedBy.ROUTE else f"by {source_rule(spec)}: {said}"
+
+
+def _models_in_brief(spec: ModelsSpec) -> str:
+    sticky = ", ".join(dict.fromkeys(model.sticky for model in spec.models))
+    named = "" if spec.named_by is NamedBy.ROUTE else f"the model by {source_rule(spec)}, "
+    return f"{named}a version, sticky by {sticky}"
+
+
+def _parts(spec: AggregateSpec) -> str:
+    return ", ".join(map(part_rule, spec.parts))
+
+
+def _parts_in_brief(spec: AggregateSpec) -> str:
+    return f"of {', '.join(part.name for part in spec.parts)}"
+
+
+def _version(spec: VersionSpec) -> str:
+    return version_rule(spec.version)
+
+
+def _adapted(spec: AdaptSpec) -> str:
+    return f"{spec.served} as {spec.spoken}"
 
 
 def part_rule(part: PartSpec) -> str:
@@ -179,3 +198,28 @@ def _amount(limit: Limit) -> str:
     return (
         f"{count} in any {'second' if period == 's' else period}" if limit.kind is Kind.SLIDING else f"{count}/{period}"
     )
+
+
+# By what the settings are; what a kind of somebody else's has is told as it is written.
+RULES: Final[Mapping[type, Callable[[Any], str]]] = MappingProxyType(
+    {
+        AuthorizeSpec: access_rule,
+        LimitSpec: _limits,
+        ModelsSpec: _models,
+        AggregateSpec: _parts,
+        Meter: meter_rule,
+        VersionSpec: _version,
+        AdaptSpec: _adapted,
+    }
+)
+BRIEFS: Final[Mapping[type, Callable[[Any], str]]] = MappingProxyType(
+    {
+        AuthorizeSpec: access_rule,
+        LimitSpec: _limits_in_brief,
+        ModelsSpec: _models_in_brief,
+        AggregateSpec: _parts_in_brief,
+        Meter: meter_brief,
+        VersionSpec: _version,
+        AdaptSpec: _adapted,
+    }
+)

@@ -157,7 +157,7 @@ def test_every_outcome_is_the_one_that_a_user_expects(running: Stack) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "x-shop-edited: true" in ended.stdout
     assert "ratelimit-policy" in ended.stdout
-    assert ended.stdout.count("\n# ") == 10
+    assert ended.stdout.count("\n# ") == 11
 
 
 def test_the_client_says_which_outcome_is_another(running: Stack) -> None:

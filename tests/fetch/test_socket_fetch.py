@@ -33,7 +33,7 @@ async def _socket(tmp_path: Path) -> AsyncIterator[str]:
     SEEN.clear()
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", echo)
-    runner = web.AppRunner(application)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)  # one of its handlers never ends
     await runner.setup()
     await web.UnixSite(runner, str(tmp_path / "envoy.sock")).start()
     yield str(tmp_path / "envoy.sock")
