@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Final
 
 import grpc
@@ -209,10 +210,19 @@ class _Conversation:
         if isinstance(outcome.decision, OwnStream):
             raise InvalidMutation("an answer in pieces, for which nobody asked Envoy to wait")
         answer = wire.encode(exchange.decided(outcome.decision))
+        if isinstance(asked.message, Response) and self._tells_length_of_none(asked.message):
+            wire.leave_length_out(answer)
         await self._begin_editing(asked, outcome.decision)
         self._record(outcome, started, "")
         self._judged = None
         return answer
+
+    def _tells_length_of_none(self, response: Response) -> bool:
+        """Of a body that would be another one if it came: RFC 9110 §8.6 has no length in such an answer, or the right
+        one, which nobody knows."""
+        bodiless = self._request.method == "HEAD" or response.status == HTTPStatus.NOT_MODIFIED
+        shown = self._served is not None and self._served.shown.response.body is not BodyMode.NONE
+        return bodiless and shown and "content-length" in response.headers
 
     async def _made(self, exchange: Exchange, asked: Judge, started: int) -> AsyncGenerator[ProcessingResponse]:
         self._judged = outcome = await decided(self._judge(asked))

@@ -255,6 +255,12 @@ def _mutation(edits: HeaderEdits, line: tuple[tuple[str, str], ...] = ()) -> Hea
     return HeaderMutation(set_headers=raw_options((*line, *edits.set)), remove_headers=edits.remove)
 
 
+def leave_length_out(answer: ProcessingResponse) -> None:
+    """Of an answer that has no body."""
+    if answer.HasField("response_headers"):
+        answer.response_headers.response.header_mutation.remove_headers.append("content-length")
+
+
 def more_time(seconds: float) -> ProcessingResponse:
     """Of this message Envoy reads nothing else, and once for each message of its own (external_processor.proto)."""
     answer = ProcessingResponse()

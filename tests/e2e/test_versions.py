@@ -184,6 +184,20 @@ def test_an_answer_is_taken_back_to_the_version_that_was_asked_for(gateway: Runn
     assert gateway.client.get("/v2/users", FREE).status == 200
 
 
+def test_an_answer_without_a_body_tells_no_length_that_another_would_have(
+    gateway: RunningGateway, upstream: Upstream
+) -> None:
+    answering(upstream, "/v1/users", V2)
+    answer = gateway.client.ask("HEAD", "/v1/users", FREE)
+    assert (answer.status, answer.header("content-length")) == (200, None)
+    answering(upstream, "/v2/users", V2)
+    spoken = gateway.client.ask("HEAD", "/v2/users", FREE)  # passes as it is
+    assert (spoken.status, int(spoken.header("content-length") or "")) == (
+        200,
+        len(json.dumps(V2, ensure_ascii=False).encode()),
+    )
+
+
 def test_versions_further_back_go_through_each_one_between(gateway: RunningGateway, upstream: Upstream) -> None:
     answering(upstream, "/v00/users", V2)
     assert gateway.client.get("/v00/users", FREE).json()["title"] == "Zoë"
