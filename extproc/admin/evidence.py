@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from extproc.admin.keys import SECRET, Guard
+from extproc.admin.asking import SECRET, Guard
 from extproc.admin.problems import problem
 from extproc.core.errors import StoreUnavailable
 from extproc.core.evidence import Evidence

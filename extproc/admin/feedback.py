@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from extproc.admin.keys import SECRET, Guard, answered, wish_of
+from extproc.admin.asking import SECRET, Guard, answered
+from extproc.admin.keys import wish_of
 from extproc.admin.problems import http_problem, problem
 from extproc.config.settings import Settings
 from extproc.core.feedback import ID, Feedback
@@ -46,7 +47,7 @@ def feedback_route(taker: FeedbackTaker | None, guard: Guard) -> Route:
     async def feedback(request: Request) -> Response:
         return await take(taker, request, None)
 
-    return Route("/feedback", guard(answered(feedback)), methods=["POST"])
+    return Route("/feedback", guard(answered(feedback, {})), methods=["POST"])
 
 
 def feedback_application(taker: FeedbackTaker) -> Starlette:
@@ -60,7 +61,7 @@ def feedback_application(taker: FeedbackTaker) -> Starlette:
         return await take(taker, request, consumer)
 
     return Starlette(
-        routes=[Route("/{path:path}", answered(feedback), methods=["POST"])],
+        routes=[Route("/{path:path}", answered(feedback, {}), methods=["POST"])],
         exception_handlers={HTTPException: http_problem},
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Protocol
 
@@ -11,16 +11,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from extproc.admin.keys import Guard
+from extproc.admin.asking import SECRET, Guard, Refusals, answered, json_of, read_body
 from extproc.admin.problems import problem
 from extproc.config.settings import Settings
-from extproc.core.errors import StoreUnavailable
 from extproc.core.evidence import MOST_POINTS, Series
 from extproc.core.guard import figures
 from extproc.core.rollout import RolloutConflict
 from extproc.core.rollout_wishes import Action, Wish
 from extproc.core.specs import HUNDREDTHS
-from extproc.core.strict_json import loads_strictly
 from extproc.stores.key_keeper import read_wish
 
 MAX_BODY: Final = 16 * 1024
@@ -29,12 +27,6 @@ NO_ROLLOUTS: Final = (
     "this gateway keeps no rollouts: write a ramp or guard, or sidecar: {stores: {rollouts: file:NAME}}"
 )
 NO_MOMENTS: Final = f"write since, until and step in seconds, for at most {MOST_POINTS} points"
-SECRET: Final = {"cache-control": "no-store"}
-Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-class TooLarge(Exception):
-    """A body that nobody needs."""
 
 
 class RolloutWish(Settings):
@@ -89,6 +81,12 @@ class UnknownModel(Exception):
     """There is no model of that name."""
 
 
+REFUSALS: Final[Refusals] = {
+    UnknownModel: (HTTPStatus.NOT_FOUND, "unknown_model"),
+    RolloutConflict: (HTTPStatus.CONFLICT, "rollout_conflict"),
+}
+
+
 def rollout_routes(desk: RolloutDesk | None, guard: Guard) -> list[Route]:
     """`guard` lets nobody through but the bearer of the admin token; `desk` is None where no rollouts are kept."""
     if desk is None:
@@ -96,11 +94,11 @@ def rollout_routes(desk: RolloutDesk | None, guard: Guard) -> list[Route]:
     asked = _Asked(desk)
     one = "/rollouts/{model}"
     return [
-        Route("/rollouts", guard(_answered(asked.every)), methods=["GET"]),
-        Route(one, guard(_answered(asked.told)), methods=["GET"]),
-        Route(one, guard(_answered(asked.change)), methods=["POST"]),
-        Route(f"{one}/history", guard(_answered(asked.history)), methods=["GET"]),
-        Route(f"{one}/series", guard(_answered(asked.series)), methods=["GET"]),
+        Route("/rollouts", guard(answered(asked.every, REFUSALS)), methods=["GET"]),
+        Route(one, guard(answered(asked.told, REFUSALS)), methods=["GET"]),
+        Route(one, guard(answered(asked.change, REFUSALS)), methods=["POST"]),
+        Route(f"{one}/history", guard(answered(asked.history, REFUSALS)), methods=["GET"]),
+        Route(f"{one}/series", guard(answered(asked.series, REFUSALS)), methods=["GET"]),
     ]
 
 
@@ -115,7 +113,7 @@ class _Asked:
         return JSONResponse(await self._desk.told(_model(request)), headers=SECRET)
 
     async def change(self, request: Request) -> Response:
-        wish = read_wish(RolloutWish, await _body(request)).wish()
+        wish = read_wish(RolloutWish, json_of(await read_body(request, MAX_BODY))).wish()
         return JSONResponse(await self._desk.wish(_model(request), wish), headers=SECRET)
 
     async def history(self, request: Request) -> Response:
@@ -143,36 +141,3 @@ def _moment(request: Request, name: str) -> float:
     if not (written.isascii() and 0 < len(written) <= 16 and written.replace(".", "", 1).isdigit()):  # noqa: PLR2004
         raise ValueError(NO_MOMENTS)
     return float(written)
-
-
-async def _body(request: Request) -> object:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise TooLarge
-    try:
-        return loads_strictly(body)
-    except ValueError:  # what it says quotes the body
-        raise ValueError("the body is no JSON, or such as two readers understand differently") from None
-
-
-def _answered(endpoint: Endpoint) -> Endpoint:
-    """Every way in which it can end that is no success, in a sentence that quotes nothing of the request."""
-
-    async def answered(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except ValueError as error:
-            return problem(HTTPStatus.BAD_REQUEST, "invalid_request", str(error))
-        except TooLarge:
-            said = f"a body has at most {MAX_BODY} bytes"
-            return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", said)
-        except UnknownModel as error:
-            return problem(HTTPStatus.NOT_FOUND, "unknown_model", str(error))
-        except RolloutConflict as error:
-            return problem(HTTPStatus.CONFLICT, "rollout_conflict", str(error))
-        except StoreUnavailable as error:
-            return problem(HTTPStatus.SERVICE_UNAVAILABLE, error.reason, str(error))
-
-    return answered

@@ -9,14 +9,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from extproc.admin.keys import Guard
+from extproc.admin.asking import SECRET, Guard
 from extproc.admin.problems import problem
 from extproc.core.errors import StoreUnavailable
 from extproc.core.usage import Sums
 
 NO_USAGE: Final = "this gateway keeps no usage: write sidecar: {usage: {keep: 90d}}"
 LONGEST: Final = 12  # digits of a moment
-SECRET: Final = {"cache-control": "no-store"}
 
 
 class UsageReader(Protocol):
