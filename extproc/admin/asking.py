@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from extproc.admin.problems import problem
+from extproc.config.wishes import W, read_wish
 from extproc.core.errors import StoreUnavailable
 from extproc.core.strict_json import loads_strictly
 
@@ -40,6 +41,12 @@ def json_of(body: bytes) -> object:
         return loads_strictly(body)
     except ValueError:  # what it says quotes the body
         raise ValueError("the body is no JSON, or such as two readers understand differently") from None
+
+
+async def wish_of(wish: type[W], request: Request, most: int) -> W:
+    """What the body asks for; none asks for nothing. Raises ValueError and TooLarge."""
+    body = await read_body(request, most)
+    return read_wish(wish, json_of(body) if body else {})
 
 
 def answered(endpoint: Endpoint, refusals: Refusals) -> Endpoint:

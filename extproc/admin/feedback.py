@@ -12,8 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from extproc.admin.asking import SECRET, Guard, answered
-from extproc.admin.keys import wish_of
+from extproc.admin.asking import SECRET, Guard, answered, wish_of
 from extproc.admin.problems import http_problem, problem
 from extproc.config.settings import Settings
 from extproc.core.feedback import ID, Feedback
@@ -22,6 +21,7 @@ from extproc.core.names import CONSUMER_ID
 NO_CONSUMER: Final = "a consumer scores its own requests, and nobody is known to be asking"
 NO_FEEDBACK: Final = "no model takes feedback: write score: {feedback: true} in one"
 TOO_MUCH: Final = "more feedback than can be taken now"
+MAX_BODY: Final = 64 * 1024
 AGAIN: Final = {"retry-after": "60"}
 
 
@@ -70,7 +70,7 @@ async def take(taker: FeedbackTaker | None, request: Request, consumer: str | No
     """202, whether it will count or not: who guesses ids learns nothing. Raises ValueError and TooLarge."""
     if taker is None:
         return problem(HTTPStatus.CONFLICT, "no_feedback", NO_FEEDBACK)
-    wish = await wish_of(FeedbackWish, request)
+    wish = await wish_of(FeedbackWish, request, MAX_BODY)
     if not taker.offer(Feedback(wish.request_id, wish.score, consumer)):
         return problem(HTTPStatus.TOO_MANY_REQUESTS, "too_much_feedback", TOO_MUCH, AGAIN)
     return JSONResponse({"taken": True}, HTTPStatus.ACCEPTED, headers=SECRET)

@@ -6,18 +6,17 @@ A new key is in the answer that makes it, and nowhere else: not in a log, not in
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Final, TypeVar
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from extproc.admin.asking import SECRET, Guard, Refusals, answered, json_of, read_body
-from extproc.config.settings import Settings
+from extproc.admin.asking import SECRET, Guard, Refusals, answered, wish_of
 from extproc.core.ports import Events
 from extproc.stores.key_changes import KeyConflict, UnknownKey
 from extproc.stores.key_entry import KeyEntry
-from extproc.stores.key_keeper import KeyKeeper, KeyWish, NewKey, RotationWish, entry_told, read_wish
+from extproc.stores.key_keeper import KeyKeeper, KeyWish, NewKey, RotationWish, entry_told
 
 MAX_BODY: Final = 64 * 1024  # a consumer with a hundred scopes and groups of the longest names
 CHANGED: Final = "keys_changed"
@@ -26,7 +25,6 @@ REFUSALS: Final[Refusals] = {
     UnknownKey: (HTTPStatus.NOT_FOUND, "unknown_key"),
     KeyConflict: (HTTPStatus.CONFLICT, "key_conflict"),
 }
-W = TypeVar("W", bound=Settings)
 
 
 def key_routes(keeper: KeyKeeper | None, events: Events, guard: Guard) -> list[Route]:
@@ -56,12 +54,12 @@ class _Keys:
         return JSONResponse({"keys": [entry_told(entry) for entry in await self._keeper.entries()]}, headers=SECRET)
 
     async def create(self, request: Request) -> Response:
-        made = await self._keeper.create(await wish_of(KeyWish, request))
+        made = await self._keeper.create(await wish_of(KeyWish, request, MAX_BODY))
         self._tell("created", made.entry)
         return _told(made)
 
     async def rotate(self, request: Request) -> Response:
-        made = await self._keeper.rotate(request.path_params["key"], await wish_of(RotationWish, request))
+        made = await self._keeper.rotate(request.path_params["key"], await wish_of(RotationWish, request, MAX_BODY))
         self._tell("rotated", made.entry, replaces=made.replaced.id if made.replaced else "")
         return _told(made)
 
@@ -76,9 +74,3 @@ class _Keys:
 
 def _told(made: NewKey) -> Response:
     return JSONResponse(made.told(), HTTPStatus.CREATED, headers=SECRET)
-
-
-async def wish_of(model: type[W], request: Request) -> W:
-    """What the body asks for; none asks for nothing. Raises ValueError, and TooLarge before it is read whole."""
-    body = await read_body(request, MAX_BODY)
-    return read_wish(model, json_of(body) if body else {})

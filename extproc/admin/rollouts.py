@@ -14,12 +14,12 @@ from starlette.routing import Route
 from extproc.admin.asking import SECRET, Guard, Refusals, answered, json_of, read_body
 from extproc.admin.problems import problem
 from extproc.config.settings import Settings
+from extproc.config.wishes import read_wish
 from extproc.core.evidence import MOST_POINTS, Series
 from extproc.core.guard import figures
 from extproc.core.rollout import RolloutConflict
 from extproc.core.rollout_wishes import Action, Wish
 from extproc.core.specs import HUNDREDTHS
-from extproc.stores.key_keeper import read_wish
 
 MAX_BODY: Final = 16 * 1024
 LONGEST_REASON: Final = 500

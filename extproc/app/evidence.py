@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
+from extproc.app.saving import saved_again_and_again
 from extproc.config.model import MEMORY
 from extproc.core.ended import Ended
 from extproc.core.errors import StoreUnavailable
@@ -102,18 +103,8 @@ class EvidenceKept:
         return self._gathering.lost
 
     async def tend(self) -> None:
-        """Runs until it is cancelled, and then saves what is left."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                if isinstance(self._store, RedisEvidence):
-                    group.create_task(self._store.tend())
-                while True:
-                    await asyncio.sleep(SAVE_EVERY)
-                    await self.save()
-        finally:
-            await self.save()
-            if isinstance(self._store, RedisEvidence):
-                await self._store.close()
+        """Runs until it is cancelled."""
+        await saved_again_and_again(self._store, self.save, SAVE_EVERY)
 
     def knows(self, model: str) -> bool:
         return model in self._versions

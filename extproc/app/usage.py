@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from pathlib import Path
 from typing import Final
 
+from extproc.app.saving import saved_again_and_again
 from extproc.config.model import MEMORY
 from extproc.core.errors import StoreUnavailable
 from extproc.core.ports import Clock, Events
@@ -48,18 +48,8 @@ class UsageKept:
         return True
 
     async def tend(self) -> None:
-        """Runs until it is cancelled, and then saves what is left."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                if isinstance(self._store, RedisUsage):
-                    group.create_task(self._store.tend())
-                while True:
-                    await asyncio.sleep(SAVE_EVERY)
-                    await self.save()
-        finally:
-            await self.save()
-            if isinstance(self._store, RedisUsage):
-                await self._store.close()
+        """Runs until it is cancelled."""
+        await saved_again_and_again(self._store, self.save, SAVE_EVERY)
 
     async def since(self, moment: int) -> Sums:
         """Up to now. Raises StoreUnavailable."""

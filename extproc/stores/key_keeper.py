@@ -6,9 +6,9 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field
 
 from extproc.config.settings import Settings, parse_duration
 from extproc.core.api_key import RANDOM_BYTES, digest, spell
@@ -49,20 +49,6 @@ class RotationWish(Settings):
 
     overlap: str = OVERLAP
     expires: str | None = None
-
-
-W = TypeVar("W", bound=Settings)
-
-
-def read_wish(wish: type[W], values: object) -> W:
-    """Raises ValueError with a sentence that quotes no value: a key may stand where a name should."""
-    try:
-        return wish.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        known = [str(part) for part in first["loc"] if isinstance(part, int) or part in wish.model_fields]
-        said = first["msg"].removeprefix("Value error, ")
-        raise ValueError(": ".join(filter(None, (".".join(known), said)))) from None
 
 
 @dataclass(frozen=True, slots=True)

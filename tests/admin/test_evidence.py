@@ -10,8 +10,7 @@ from typing import Any, Final
 import pytest
 
 from extproc.admin.application import application
-from extproc.admin.feedback import feedback_application
-from extproc.admin.keys import MAX_BODY
+from extproc.admin.feedback import MAX_BODY, feedback_application
 from extproc.app.observing import Unheard
 from extproc.core.errors import StoreUnavailable
 from extproc.core.evidence import Evidence

@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from extproc.config.wishes import read_wish
 from extproc.core.api_key import digest, is_well_formed, key_id
 from extproc.core.message import Consumer
 from extproc.stores.key_changes import KeyConflict, UnknownKey
@@ -18,7 +19,6 @@ from extproc.stores.key_keeper import (
     entry_told,
     parse_expiry,
     parse_overlap,
-    read_wish,
 )
 from extproc.stores.keys import MemoryKeys
 from extproc.testing import FakeClock
