@@ -19,7 +19,7 @@ from extproc.core.evidence import MOST_POINTS, Series
 from extproc.core.guard import figures
 from extproc.core.rollout import RolloutConflict
 from extproc.core.rollout_wishes import Action, Wish
-from extproc.core.specs import HUNDREDTHS
+from extproc.core.specs import HUNDREDTHS, is_in_hundredths
 
 MAX_BODY: Final = 16 * 1024
 LONGEST_REASON: Final = 500
@@ -49,7 +49,7 @@ class RolloutWish(Settings):
     @classmethod
     def _in_hundredths(cls, value: dict[str, float]) -> dict[str, float]:
         for share in value.values():
-            if not 0 <= share <= 100 or abs(share * HUNDREDTHS - round(share * HUNDREDTHS)) > 1e-6:  # noqa: PLR2004
+            if not 0 <= share <= 100 or not is_in_hundredths(share):  # noqa: PLR2004
                 raise ValueError("shares are percentages from 0 to 100 in steps of 0.01")
         return value
 

@@ -23,7 +23,7 @@ from extproc.cli.output import console, write_json
 from extproc.cli.store_keys import StoreKeys
 from extproc.config.redis_url import check_redis_url, is_redis_url, names_password
 from extproc.config.wishes import read_wish
-from extproc.plan.compile import located_keys
+from extproc.plan.sidecar import located_keys
 from extproc.stores.key_keeper import KeyWish, RotationWish, parse_expiry, parse_overlap
 
 GATEWAY: Final = Path("gateway.yaml")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 from typing import Annotated, Any, Final, Self
 
@@ -13,7 +12,7 @@ from extproc.config.settings import AnswerCel, Condition, Duration, EditableHead
 from extproc.config.spelling import FIELD_NAME, Short, Spelled, text
 from extproc.core.models import BLANK
 from extproc.core.names import MODEL_VERSION
-from extproc.core.specs import HUNDREDTHS
+from extproc.core.specs import is_in_hundredths
 
 MOST: Final = 64  # of rules, aliases, tiers and fields of one model
 ONE_WAY: Final = "write the name of the model, or from: where a request names it"
@@ -25,7 +24,7 @@ NO_FROM: Final = f"write body, header:NAME in lower case, or path: with a templa
 
 
 def in_hundredths(value: float) -> float:
-    if not math.isclose(round(value * HUNDREDTHS), value * HUNDREDTHS, abs_tol=1e-6):  # 0.29 * 100 is below 29
+    if not is_in_hundredths(value):
         raise ValueError("percentages are in steps of 0.01")
     return value
 

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_v
 from extproc.config.agreements import SOMETHING, having, rules, some_of, where
 from extproc.config.settings import Duration, Settings
 from extproc.config.spelling import Spelled, written
+from extproc.core.specs import is_in_hundredths
 
 NO_PART: Final = "not a part of a hundred: write 2% or 0.5%"
 PART: Final = r"(?:100(?:\.0{1,4})?|[0-9]{1,2}(?:\.[0-9]{1,4})?)%"
@@ -137,6 +138,6 @@ class ModelRamp(Settings):
     def _grow(cls, value: list[float]) -> list[float]:
         if any(after <= before for before, after in pairwise(value)):
             raise ValueError(NOT_GROWING)
-        if any(abs(step * 100 - round(step * 100)) > 1e-6 for step in value):  # noqa: PLR2004 - a float's own
+        if not all(map(is_in_hundredths, value)):
             raise ValueError("weights are percentages in steps of 0.01")
         return value

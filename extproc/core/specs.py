@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -23,6 +24,11 @@ AGGREGATE: Final = "aggregate"
 METER: Final = "meter"
 
 HUNDREDTHS: Final = 100  # of a percent in a percent: the unit of weights
+
+
+def is_in_hundredths(percent: float) -> bool:
+    """Whether it is a share that a weight can be. A float's own error is none: 0.29 * 100 is below 29."""
+    return math.isclose(round(percent * HUNDREDTHS), percent * HUNDREDTHS, abs_tol=1e-6)
 
 
 @dataclass(frozen=True, slots=True)

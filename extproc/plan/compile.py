@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path as FilePath
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import TypeVar
 
-from extproc.config.access import AccessUse
 from extproc.config.limits import LimitUse
 from extproc.config.load import Loaded
-from extproc.config.match import Match, ValueMatch
 from extproc.config.meter import OFF
-from extproc.config.model import MEMORY, Config, Upstream
+from extproc.config.model import Config
 from extproc.config.quota_stream import QUOTA_STREAM
 from extproc.config.route import Route
-from extproc.config.settings import HostPort
-from extproc.core.handover import UpstreamCredential
 from extproc.core.limits import Limit
-from extproc.core.models import NamedBy
 from extproc.core.names import FEEDBACK_UPSTREAM
 from extproc.core.policy import Phase, PolicyKind, phases_of
 from extproc.core.problems import InvalidConfig, Path
-from extproc.core.processing import DEFAULT_RESPONSE_LIMIT, MAX_SHOWN
+from extproc.core.processing import DEFAULT_RESPONSE_LIMIT
 from extproc.core.specs import (
     ADAPT,
     AGGREGATE,
@@ -34,55 +27,41 @@ from extproc.core.specs import (
     LIMIT,
     METER,
     VERSION,
-    AccessRule,
     AggregateSpec,
-    AuthorizeSpec,
     LimitSpec,
     VersionSpec,
 )
+from extproc.plan.access import authorize_spec
 from extproc.plan.aggregates import aggregate_spec
 from extproc.plan.limits import carried_limits, is_plain, own_limit, tier_limits
+from extproc.plan.matches import match_plan
 from extproc.plan.meter import meter_of
 from extproc.plan.model import (
     DEFAULT_BODY_LIMIT,
     DEFAULT_TIMEOUT,
     AuthenticationPlan,
-    Discovery,
-    Endpoint,
     EnvoyPlan,
-    FieldMatch,
     Forward,
     ListenerPlan,
-    MatchPlan,
     Placement,
     Plan,
     PolicySpec,
     RoutePlan,
     ScorePlan,
-    SidecarPlan,
-    SigningPlan,
     ToAggregate,
     ToModel,
     ToRedirect,
     ToUpstream,
-    UpstreamPlan,
-    ValueRule,
 )
+from extproc.plan.model_routes import is_asked_with_body, model_flaw
 from extproc.plan.models import model_spec, models_spec
-from extproc.plan.processing import METERED_PIECES, OF_REQUESTS, WHOLE_AND_IN_PIECES, flaw, processing_of
-from extproc.plan.rollouts import moves, rules_of
+from extproc.plan.processing import METERED_PIECES, WHOLE_AND_IN_PIECES, flaw, processing_of
+from extproc.plan.rollouts import rules_of
 from extproc.plan.shared import SharedLimit, quota_key, shared_limit, shared_tiers
-from extproc.plan.tls import listener_tls, upstream_tls
+from extproc.plan.sidecar import sidecar_plan
+from extproc.plan.tls import listener_tls
+from extproc.plan.upstreams import endpoint_of, own_upstreams, upstream_plan
 from extproc.plan.versions import Versions
-
-ACCEPT: Final = "accept"
-TOO_LARGE: Final = (
-    f"what names the model or is compared is shown in one message: a body_limit of at most {MAX_SHOWN // 1024**2}MiB"
-)
-EDITED: Final = "a policy of this route edits requests on their way, and what is compared is asked for as they came"
-ENDLESS: Final = "on a route with stream: true an answer may never end, and what is compared is a whole one"
-TOO_LATE: Final = "the fallback of {} waits as long as route {} may take, so that nobody stands in"
-ROLLOUTS: Final = "file:rollouts.json"
 
 
 def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
@@ -99,17 +78,17 @@ def compile_plan(loaded: Loaded, kinds: Mapping[str, type[PolicyKind]]) -> Plan:
         listeners=tuple(
             ListenerPlan(
                 item.name,
-                _endpoint(item.address),
+                endpoint_of(item.address),
                 item.trusted_proxies.hops,
                 item.trusted_proxies.proxy_protocol,
                 listener_tls(item.tls) if item.tls else None,
             )
             for item in config.listeners
         ),
-        envoy=EnvoyPlan(config.envoy.concurrency, _endpoint(config.envoy.admin)),
-        sidecar=_sidecar(config, loaded.file),
+        envoy=EnvoyPlan(config.envoy.concurrency, endpoint_of(config.envoy.admin)),
+        sidecar=sidecar_plan(config, loaded.file),
         upstreams=MappingProxyType(
-            {name: _upstream(name, item) for name, item in config.upstreams.items()} | _own_upstreams(config)
+            {name: upstream_plan(name, item) for name, item in config.upstreams.items()} | own_upstreams(config)
         ),
         authentication=MappingProxyType(_authentication(loaded)),
         models=MappingProxyType({name: model_spec(name, item) for name, item in config.models.items()}),
@@ -193,13 +172,13 @@ class _RouteCompiler:
         self._check_model(index, route, used, limit, timeout.total_seconds() if timeout else DEFAULT_TIMEOUT)
         return RoutePlan(
             name=route.name,
-            match=_match(route.match),
+            match=match_plan(route.match),
             target=_target(route, self._config, aggregate),
             authentication=methods,
             policies=(*self._gate(index, version if fused else None), *self._built_in(index, route, judged), *used),
             placement=Placement(
                 fused=fused,
-                asks_with_body=_is_named_in_body(route) or self._compares(route),
+                asks_with_body=is_asked_with_body(route, self._config),
                 # The ratelimit filter is skipped where the route's cluster is not known yet, so a fused route has
                 # its limits judged in the fused call, and only routes to a fixed upstream use the filter.
                 descriptors=() if fused else own,
@@ -258,23 +237,10 @@ class _RouteCompiler:
                 raise InvalidConfig([self._loaded.problem(spec.at, said, METERED_PIECES if metered else "")])
 
     def _check_model(self, index: int, route: Route, used: Sequence[PolicySpec], limit: int, timeout: float) -> None:
-        """Raises InvalidConfig for a body that no call can show, for copies that would be of another request, and for a
-        version that would stand in too late."""
-        at: Path = ("routes", index, "model")
-        if (_is_named_in_body(route) or self._compares(route)) and limit > MAX_SHOWN:
-            raise InvalidConfig([self._loaded.problem(at, TOO_LARGE)])
-        if self._compares(route) and (route.stream or any(spec.phases & OF_REQUESTS for spec in used)):
-            raise InvalidConfig([self._loaded.problem(at, ENDLESS if route.stream else EDITED)])
-        if route.model is None or route.stream:
-            return
-        for model in models_spec(route.model, self._config).models:
-            if model.fallback is not None and (model.fallback.timeout or 0) >= timeout:
-                raise InvalidConfig([self._loaded.problem(at, TOO_LATE.format(model.model, route.name))])
-
-    def _compares(self, route: Route) -> bool:
-        """Whether some shadow of it is asked by ourselves, who must have the whole request for that."""
-        models = models_spec(route.model, self._config).models if route.model is not None else ()
-        return any(model.shadow is not None and model.shadow.compare is not None for model in models)
+        """Raises InvalidConfig."""
+        said = model_flaw(route, self._config, used, limit, timeout)
+        if said:
+            raise InvalidConfig([self._loaded.problem(("routes", index, "model"), said)])
 
     def _shows_credential(self, route: Route) -> bool:
         """Whether its upstream is shown a credential, which only the sidecar has. A model's routes ask it anyway."""
@@ -304,7 +270,7 @@ class _RouteCompiler:
         limited: Path = ("defaults", "limits") if route.limits is None else (*at, "limits")
         authorize = _first(route.authorize, self._config.defaults.authorize, None)
         allowed: Path = ("defaults", "authorize") if route.authorize is None else (*at, "authorize")
-        specs = [PolicySpec(AUTHORIZE, _authorize(authorize), at=allowed)] if authorize else []
+        specs = [PolicySpec(AUTHORIZE, authorize_spec(authorize), at=allowed)] if authorize else []
         specs += [PolicySpec(LIMIT, limits, at=limited)] if limits.by_tier or limits.own else []
         if route.model is not None:
             specs.append(PolicySpec(CHOOSE, models_spec(route.model, self._config), at=(*at, "model")))
@@ -325,30 +291,6 @@ class _RouteCompiler:
         return PolicySpec(kind, settings, phases, at)
 
 
-def _authorize(written: AccessUse | list[AccessUse]) -> AuthorizeSpec:
-    if isinstance(written, list):
-        return AuthorizeSpec(tuple(map(_access, written)), any_of=True)
-    return AuthorizeSpec((_access(written),))
-
-
-def _access(use: AccessUse) -> AccessRule:
-    return AccessRule(
-        addresses=tuple(use.addresses),
-        deny_addresses=tuple(use.deny_addresses),
-        consumers=tuple(use.consumers),
-        tiers=tuple(use.tiers),
-        groups=tuple(use.groups),
-        scopes=tuple(use.scopes),
-        any_scope=tuple(use.any_scope),
-        claims=MappingProxyType({name: tuple(values) for name, values in use.claims.items()}),
-        when=use.when,
-    )
-
-
-def _is_named_in_body(route: Route) -> bool:
-    return route.model is not None and route.model.from_ == NamedBy.BODY.value
-
-
 def _target(
     route: Route, config: Config, aggregate: AggregateSpec | None
 ) -> ToUpstream | ToModel | ToRedirect | ToAggregate:
@@ -365,123 +307,12 @@ def _target(
     raise ValueError(f"route {route.name} leads nowhere")
 
 
-def _match(match: Match) -> MatchPlan:
-    return MatchPlan(
-        hosts=tuple(host for host in match.hosts if host != "*") if "*" not in match.hosts else (),
-        path=match.path,
-        path_prefix=match.path_prefix,
-        methods=tuple(match.methods),
-        headers=(*(_field(name, rule) for name, rule in match.headers.items()), *_accepted(match)),
-        query=tuple(_field(name, rule) for name, rule in match.query.items()),
-    )
-
-
-def _accepted(match: Match) -> list[FieldMatch]:
-    return [FieldMatch(ACCEPT, ValueRule.MEDIA_TYPE, match.media_type)] if match.media_type is not None else []
-
-
-def _field(name: str, match: ValueMatch) -> FieldMatch:
-    if match.exact is not None:
-        return FieldMatch(name, ValueRule.EXACT, match.exact)
-    if match.prefix is not None:
-        return FieldMatch(name, ValueRule.PREFIX, match.prefix)
-    return FieldMatch(name, ValueRule.PRESENT)
-
-
-def _upstream(name: str, item: Upstream) -> UpstreamPlan:
-    return UpstreamPlan(
-        name=name,
-        endpoints=tuple(_endpoint(endpoint) for endpoint in item.endpoints),
-        discovery=Discovery(item.dns) if item.dns else _discovery(item.endpoints),
-        balance=item.balance,
-        connect_timeout=item.connect_timeout.total_seconds(),
-        timeout=item.timeout.total_seconds() if item.timeout else None,
-        retries=item.retries,
-        health_check=item.health_check,
-        outlier_detection=item.outlier_detection,
-        credential=_credential(item),
-        tls=upstream_tls(item.tls) if item.tls else None,
-    )
-
-
-def _credential(item: Upstream) -> UpstreamCredential | None:
-    shown = item.credential
-    return UpstreamCredential(shown.header, shown.value.get_secret_value()) if shown else None
-
-
-def _own_upstreams(config: Config) -> dict[str, UpstreamPlan]:
-    """What the sidecar serves itself. Where that is, the bootstrap says: its folder may be another one than written."""
-    if not any(route.feedback for route in config.routes):
-        return {}
-    return {FEEDBACK_UPSTREAM: UpstreamPlan(FEEDBACK_UPSTREAM, (), Discovery.STATIC, "round_robin", 0.25)}
-
-
-def _discovery(endpoints: list[HostPort]) -> Discovery:
-    """Addresses need no resolver; one host name among them needs one for all."""
-    try:
-        for endpoint in endpoints:
-            ipaddress.ip_address(endpoint.host)
-    except ValueError:
-        return Discovery.STRICT_DNS
-    return Discovery.STATIC
-
-
-def located_keys(keys: str, file: FilePath) -> str:
-    """The absolute name of a file that is looked for beside `file`; the URL of a Redis as it is."""
-    name = keys.removeprefix("file:")
-    return keys if name == keys else str(file.absolute().parent / name)
-
-
-def _sidecar(config: Config, file: FilePath) -> SidecarPlan:
-    keys = config.sidecar.stores.keys
-    located = located_keys(keys, file) if keys else None
-    return SidecarPlan(
-        folder=config.sidecar.folder,
-        timeout=config.sidecar.timeout.total_seconds(),
-        keys=located,
-        admin=_endpoint(config.sidecar.admin),
-        signing=_signing(config),
-        quota_lifetime=int(config.sidecar.quota_stream.ttl.total_seconds()) if config.sidecar.quota_stream else 0,
-        counters=config.sidecar.stores.counters,
-        counters_timeout=config.sidecar.stores.counters_timeout.total_seconds(),
-        quotas=_beside(config.sidecar.stores.quotas, file),
-        usage=int(config.sidecar.usage.keep.total_seconds()) if config.sidecar.usage else None,
-        rollouts=_rollouts(config, file),
-    )
-
-
-def _rollouts(config: Config, file: FilePath) -> str | None:
-    """Where they are kept: where the file says, else where counters are shared; else on disk, for a restart must not
-    give a version callers that it has lost."""
-    stores = config.sidecar.stores
-    if stores.rollouts is not None:
-        return located_keys(stores.rollouts, file)
-    if stores.counters != MEMORY:
-        return stores.counters if config.models else None
-    return located_keys(ROLLOUTS, file) if moves(config) else None
-
-
-def _beside(written: str | None, file: FilePath) -> str | None:
-    return None if written is None else str(file.absolute().parent / written.removeprefix("file:"))
-
-
-def _signing(config: Config) -> SigningPlan | None:
-    signing = config.sidecar.signing
-    if signing is None:
-        return None
-    return SigningPlan(tuple(map(str, signing.keys)), signing.issuer, int(signing.lifetime.total_seconds()))
-
-
 def _authentication(loaded: Loaded) -> dict[str, AuthenticationPlan]:
     return {
         str(path[1]): AuthenticationPlan(str(path[1]), str(path[2]), settings)
         for path, settings in loaded.settings.items()
         if path[0] == "authentication"
     }
-
-
-def _endpoint(address: HostPort) -> Endpoint:
-    return Endpoint(address.host, address.port)
 
 
 T = TypeVar("T")
