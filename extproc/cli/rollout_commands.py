@@ -59,68 +59,29 @@ def set_shares(
         ask(desk(admin, token), model, "set", reason, generation, wanted, as_json=output is Output.JSON)
 
 
-@rollout.command()
-def start(
-    model: Model,
-    reason: Reason = "",
-    generation: Generation = None,
-    admin: AdminOption = None,
-    token: TokenOption = None,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Start the ramp, or go on with one that is paused: from the share that the candidate has."""
-    with reported(output):
-        from extproc.cli.rollouts import ask, desk  # noqa: PLC0415
+def _changes(action: str, said: str) -> None:
+    """A command that asks for one change of a model, and says nothing else."""
 
-        ask(desk(admin, token), model, "start", reason, generation, as_json=output is Output.JSON)
+    def change(
+        model: Model,
+        reason: Reason = "",
+        generation: Generation = None,
+        admin: AdminOption = None,
+        token: TokenOption = None,
+        output: OutputOption = Output.TEXT,
+    ) -> None:
+        with reported(output):
+            from extproc.cli.rollouts import ask, desk  # noqa: PLC0415
 
+            ask(desk(admin, token), model, action, reason, generation, as_json=output is Output.JSON)
 
-@rollout.command()
-def pause(
-    model: Model,
-    reason: Reason = "",
-    generation: Generation = None,
-    admin: AdminOption = None,
-    token: TokenOption = None,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Stop the ramp where it is. The guard goes on."""
-    with reported(output):
-        from extproc.cli.rollouts import ask, desk  # noqa: PLC0415
-
-        ask(desk(admin, token), model, "pause", reason, generation, as_json=output is Output.JSON)
+    rollout.command(action, help=said)(change)
 
 
-@rollout.command()
-def promote(
-    model: Model,
-    reason: Reason = "",
-    generation: Generation = None,
-    admin: AdminOption = None,
-    token: TokenOption = None,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Give the candidate everything, at once. The guard watches it for as long as a step is held."""
-    with reported(output):
-        from extproc.cli.rollouts import ask, desk  # noqa: PLC0415
-
-        ask(desk(admin, token), model, "promote", reason, generation, as_json=output is Output.JSON)
-
-
-@rollout.command()
-def rollback(
-    model: Model,
-    reason: Reason = "",
-    generation: Generation = None,
-    admin: AdminOption = None,
-    token: TokenOption = None,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Take everything from the candidate, at once."""
-    with reported(output):
-        from extproc.cli.rollouts import ask, desk  # noqa: PLC0415
-
-        ask(desk(admin, token), model, "rollback", reason, generation, as_json=output is Output.JSON)
+_changes("start", "Start the ramp, or go on with one that is paused: from the share that the candidate has.")
+_changes("pause", "Stop the ramp where it is. The guard goes on.")
+_changes("promote", "Give the candidate everything, at once. The guard watches it for as long as a step is held.")
+_changes("rollback", "Take everything from the candidate, at once.")
 
 
 @rollout.command()

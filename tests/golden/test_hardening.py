@@ -10,13 +10,12 @@ import pytest
 
 from extproc.core.processing import MAX_SHOWN, BodyMode
 from tests.golden.conftest import bootstrap_of, cases, plan_of, rendered
+from tests.golden.hardened import at, http_filters, listeners, managers, sidecar
 
 UNTRUSTED: Final = {
     "x-original-url", "x-rewrite-url", "x-forwarded-host", "x-http-method-override", "x-http-method",
     "x-method-override",
 }  # fmt: skip
-EGRESS: Final = "extproc.egress"
-HTTP: Final = "type.googleapis.com/envoy.extensions.filters.http."
 
 CONNECTION_MANAGER: Final = {
     "use_remote_address": True,
@@ -97,42 +96,6 @@ RATELIMIT: Final = {
     "rate_limited_status": {"code": "TooManyRequests"},
     "enable_x_ratelimit_headers": "OFF",
 }
-
-
-DOWNSTREAM: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
-UPSTREAM: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
-
-
-def listeners(case: Path) -> list[dict[str, Any]]:
-    """Those that clients reach; the sidecar's own way out is held in test_egress.py."""
-    return [one for one in bootstrap_of(case)["static_resources"]["listeners"] if one["name"] != EGRESS]
-
-
-def managers(case: Path) -> Iterator[dict[str, Any]]:
-    for listener in listeners(case):
-        yield listener["filter_chains"][0]["filters"][-1]["typed_config"]
-
-
-def http_filters(case: Path, kind: str) -> Iterator[dict[str, Any]]:
-    for manager in managers(case):
-        for item in manager["http_filters"]:
-            if item["typed_config"]["@type"] == HTTP + kind:
-                yield item["typed_config"]
-
-
-def sidecar(case: Path) -> dict[str, Any]:
-    clusters: list[dict[str, Any]] = bootstrap_of(case)["static_resources"]["clusters"]
-    return next(cluster for cluster in clusters if cluster["name"] == "extproc.sidecar")
-
-
-def at(value: Any, path: str) -> Any:
-    """What stands at a dotted path, or None."""
-    for part in path.split("."):
-        if isinstance(value, list):
-            value = value[int(part)] if int(part) < len(value) else None
-        else:
-            value = (value or {}).get(part)
-    return value
 
 
 @pytest.mark.parametrize(("setting", "value"), CONNECTION_MANAGER.items(), ids=CONNECTION_MANAGER)
@@ -452,66 +415,3 @@ def test_no_bootstrap_has_what_only_an_upstream_may_see(case: Path) -> None:
     assert "only-for-the-upstream" not in rendered(case)
     assert "signing.pem" not in rendered(case)
     assert "only-for-the-upstream" in (Path(__file__).with_name("handover.gateway.yaml")).read_text("utf-8")
-
-
-def sockets(case: Path, kind: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each TLS context with the listener or cluster that has it."""
-    resources = bootstrap_of(case)["static_resources"]
-    chains = [(listener, listener["filter_chains"][0]) for listener in resources["listeners"]]
-    for owner, place in [*chains, *((cluster, cluster) for cluster in resources["clusters"])]:
-        config = place.get("transport_socket", {}).get("typed_config", {})
-        if config.get("@type") == kind:
-            yield owner, config
-
-
-def refers_to_files(secret: dict[str, Any]) -> bool:
-    source = secret["sds_config"]["path_config_source"]
-    return bool(source["watched_directory"]["path"] == str(Path(source["path"]).parent))
-
-
-@pytest.mark.parametrize("kind", [DOWNSTREAM, UPSTREAM])
-def test_tls_is_1_2_or_1_3_on_both_sides(case: Path, kind: str) -> None:
-    for _, config in sockets(case, kind):
-        limits = config["common_tls_context"]["tls_params"]
-        assert limits == {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}
-
-
-def test_every_certificate_comes_from_a_file_that_is_followed(case: Path) -> None:
-    for kind in (DOWNSTREAM, UPSTREAM):
-        for _, config in sockets(case, kind):
-            common = config["common_tls_context"]
-            assert not {"tls_certificates", "validation_context"} & common.keys()
-            followed = list(common.get("tls_certificate_sds_secret_configs", []))
-            followed += [common[key] for key in ("validation_context_sds_secret_config",) if key in common]
-            assert all(refers_to_files(secret) for secret in followed)
-
-
-def test_a_listener_that_asks_for_certificates_verifies_each_connection_anew(case: Path) -> None:
-    asking = 0
-    for listener, config in sockets(case, DOWNSTREAM):
-        asks = "validation_context_sds_secret_config" in config["common_tls_context"]
-        asking += asks
-        assert config["require_client_certificate"] is (listener["name"] == "devices")
-        assert config.get("disable_stateless_session_resumption", False) is asks
-        assert config.get("disable_stateful_session_resumption", False) is asks
-        manager = listener["filter_chains"][0]["filters"][-1]["typed_config"]
-        lasting = manager["common_http_protocol_options"].get("max_connection_duration")
-        assert lasting == ("300s" if asks else None)
-        assert manager.get("http1_safe_max_connection_duration", False) is asks
-    shown = [item.get("include_peer_certificate", False) for item in http_filters(case, "ext_authz.v3.ExtAuthz")]
-    assert set(shown) == {asking > 0}
-
-
-def test_an_upstream_must_have_a_name_and_not_only_an_authority(case: Path) -> None:
-    for _, config in sockets(case, UPSTREAM):
-        combined = config["common_tls_context"]["combined_validation_context"]
-        names = combined["default_validation_context"]["match_typed_subject_alt_names"]
-        assert names
-        assert all(set(name["matcher"]) == {"exact"} for name in names)
-        assert refers_to_files(combined["validation_context_sds_secret_config"])
-
-
-def test_some_golden_file_has_tls_on_both_sides() -> None:
-    """Without one, the tests above would hold nothing."""
-    found = [case for case in cases() if list(sockets(case, DOWNSTREAM)) and list(sockets(case, UPSTREAM))]
-    assert found
